@@ -1,0 +1,125 @@
+import type {
+  CdcPublicCompaniesEnvelope,
+  CdcPublicContactsEnvelope,
+  CdcPublicEventsEnvelope,
+  Contact,
+  EventRecorded,
+  TenantCount,
+  TenantCountDelta,
+  WebhookReceived,
+} from './types.ts';
+
+/**
+ * The one map of topics: the only place that names a topic, its key, value schema, partitions, retention and
+ * limits. Names are `<domain>.<entity>.<event>`; change data is `cdc.<schema>.<table>`.
+ */
+
+const DAY = 86_400_000;
+const MIB = 1_048_576;
+
+/** `string`: UTF-8 text. `avro`: Debezium's key record in Confluent wire format, from the registry. */
+export type KeyFormat = 'string' | 'avro';
+
+/** Who registers the value's writer schema: we do, or Debezium (then the `.avsc` is only our reader's). */
+export type SchemaOwner = 'reachflow' | 'debezium';
+
+export interface TopicSpec {
+  /** What the key holds, for people. */
+  readonly key: string;
+  readonly keyFormat: KeyFormat;
+  /** File name in `schemas/avro`, without `.avsc`. */
+  readonly schema: string;
+  readonly schemaOwner: SchemaOwner;
+  /** Partitions in production; a development stack uses `kafka.partitions` (default 4) instead. */
+  readonly partitions: number;
+  readonly cleanup: 'delete' | 'compact' | 'compact,delete';
+  readonly retentionMs: number;
+  readonly maxMessageBytes: number;
+}
+
+/** Carries its value's type at compile time only. */
+interface TypedTopicSpec<V> extends TopicSpec {
+  readonly valueType?: V;
+}
+
+function topic<V>(
+  spec: Pick<TopicSpec, 'key' | 'schema' | 'partitions'> & Partial<TopicSpec>,
+): TypedTopicSpec<V> {
+  return {
+    keyFormat: 'string',
+    schemaOwner: 'reachflow',
+    cleanup: 'delete',
+    retentionMs: 7 * DAY,
+    maxMessageBytes: MIB,
+    ...spec,
+  };
+}
+
+const cdc = {
+  keyFormat: 'avro',
+  schemaOwner: 'debezium',
+  cleanup: 'compact,delete',
+  key: 'primary key',
+  partitions: 50,
+} as const;
+
+/** A webhook body may have 5 MB; the record around it needs a little more. */
+const PAYLOAD_BYTES = 6 * MIB;
+
+export const topics = {
+  'webhook.received': topic<WebhookReceived>({
+    key: 'tenant + entity id',
+    schema: 'webhook-received',
+    partitions: 100,
+    maxMessageBytes: PAYLOAD_BYTES,
+  }),
+  'cdc.public.contacts': topic<CdcPublicContactsEnvelope>({ ...cdc, schema: 'cdc-contacts' }),
+  'cdc.public.companies': topic<CdcPublicCompaniesEnvelope>({ ...cdc, schema: 'cdc-companies' }),
+  'cdc.public.events': topic<CdcPublicEventsEnvelope>({ ...cdc, schema: 'cdc-events' }),
+  'event.recorded': topic<EventRecorded>({
+    key: 'tenant + entity id',
+    schema: 'event-recorded',
+    partitions: 100,
+    maxMessageBytes: PAYLOAD_BYTES,
+  }),
+  'contact.golden': topic<Contact>({
+    key: 'contact id',
+    schema: 'contact',
+    partitions: 100,
+    cleanup: 'compact',
+  }),
+  'metric.tenant.count.delta': topic<TenantCountDelta>({
+    key: 'tenant',
+    schema: 'tenant-count-delta',
+    partitions: 50,
+    retentionMs: DAY,
+  }),
+  'metric.tenant.count': topic<TenantCount>({
+    key: 'tenant',
+    schema: 'tenant-count',
+    partitions: 50,
+  }),
+} as const;
+
+export type TopicName = keyof typeof topics;
+export type TopicValue<T extends TopicName> = NonNullable<(typeof topics)[T]['valueType']>;
+
+export const topicNames = Object.keys(topics) as TopicName[];
+
+/** Is this the logical name of a topic of the map? */
+export function isTopicName(name: string): name is TopicName {
+  return Object.hasOwn(topics, name);
+}
+
+/** How long a record that could not be delivered is kept for inspection and redrive. */
+export const DLQ_RETENTION_MS = 14 * DAY;
+
+/** The dead letter queue of one consumer of a topic: same partitions and key, original bytes, error in headers. */
+export function dlqOf(source: TopicName, consumer: string): string {
+  return `${source}.${consumer}.dlq`;
+}
+
+/** The compacted log behind one processor's state, partitioned as its input. */
+export function changelogOf(pipeline: string, processor: string): string {
+  return `${pipeline}.${processor}.changelog`;
+}
