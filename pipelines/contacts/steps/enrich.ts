@@ -1,0 +1,108 @@
+import { VERSION_HEADER } from '../../../runtime/delivery/sink-runner.ts';
+import { jsonSerde, type StoreSpec } from '../../../runtime/state/store.ts';
+import type { TaskContext } from '../../../runtime/task/processor.ts';
+import { type Company, companies } from './companies.ts';
+import type { BaseContact } from './validate.ts';
+
+/** What was last emitted for a contact. Versions are decimal text: JSON has no bigint. */
+interface KnownContact {
+  /** Null once deleted: the version is remembered, so that a contact created again outranks its deletion. */
+  readonly contact: BaseContact | null;
+  /** LSN of the contact's row. */
+  readonly lsn: string;
+  readonly version: string;
+  readonly company: Omit<Company, 'lsn'> | null;
+}
+
+/** Contacts by id. */
+export const known: StoreSpec<KnownContact> = {
+  name: 'contacts',
+  serde: jsonSerde<KnownContact>(),
+};
+
+function sameCompany(a: KnownContact['company'], b: KnownContact['company']): boolean {
+  return a?.name === b?.name && a?.domain === b?.domain && a?.industry === b?.industry;
+}
+
+/**
+ * Keeps each contact joined to its company and emits it to `contact.golden` whenever either changes. The
+ * version of what it emits grows with every emission: the newer LSN of the two rows, or one more than before
+ * where that is not newer (a contact's change may be read after a later change of its company).
+ */
+export function createEnrichStep(context: TaskContext) {
+  const store = context.store(known);
+  const table = context.table(companies);
+  const byCompany = new Map<string, Set<string>>();
+
+  function index(id: string, from: string | null, to: string | null): void {
+    if (from === to) return;
+    if (from !== null) {
+      const members = byCompany.get(from);
+      members?.delete(id);
+      if (members?.size === 0) byCompany.delete(from);
+    }
+    if (to === null) return;
+    const members = byCompany.get(to);
+    if (members === undefined) byCompany.set(to, new Set([id]));
+    else members.add(id);
+  }
+
+  function emit(contact: BaseContact, lsn: bigint, before: KnownContact | undefined): void {
+    const row = contact.company_id === null ? undefined : table.get(contact.company_id);
+    const company =
+      row === undefined ? null : { name: row.name, domain: row.domain, industry: row.industry };
+    const version = nextVersion(lsn, row?.lsn, before);
+    index(contact.id, before?.contact?.company_id ?? null, contact.company_id);
+    store.set(contact.id, { contact, lsn: String(lsn), version: String(version), company });
+    context.emit('contact.golden', contact.id, {
+      ...contact,
+      company: company?.name ?? null,
+      company_domain: company?.domain ?? null,
+      industry: company?.industry ?? null,
+      version,
+    });
+  }
+
+  /** Emits the contact again where its company is not the one it was emitted with. */
+  function refresh(id: string): void {
+    const before = store.get(id);
+    if (before === undefined || before.contact === null) return;
+    const companyId = before.contact.company_id;
+    const row = companyId === null ? undefined : table.get(companyId);
+    if (!sameCompany(before.company, row ?? null)) emit(before.contact, BigInt(before.lsn), before);
+  }
+
+  return {
+    upsert(contact: BaseContact, lsn: bigint): void {
+      emit(contact, lsn, store.get(contact.id));
+    },
+    /** False when the contact was never emitted. */
+    remove(id: string, lsn: bigint): boolean {
+      const before = store.get(id);
+      if (before === undefined || before.contact === null) return false;
+      const version = String(nextVersion(lsn, undefined, before));
+      index(id, before.contact.company_id, null);
+      store.set(id, { contact: null, lsn: String(lsn), version, company: null });
+      context.emit('contact.golden', id, null, { headers: { [VERSION_HEADER]: version } });
+      return true;
+    },
+    companyChanged(companyId: string): void {
+      for (const id of [...(byCompany.get(companyId) ?? [])]) refresh(id);
+    },
+    /** Indexes the restored contacts, and catches up with companies that changed while nobody looked. */
+    onStart(): void {
+      for (const [id, { contact }] of store.entries()) index(id, null, contact?.company_id ?? null);
+      for (const id of [...byCompany.values()].flatMap((ids) => [...ids])) refresh(id);
+    },
+  };
+}
+
+function nextVersion(
+  lsn: bigint,
+  companyLsn: bigint | undefined,
+  before: KnownContact | undefined,
+): bigint {
+  const newest = companyLsn !== undefined && companyLsn > lsn ? companyLsn : lsn;
+  const atLeast = before === undefined ? 0n : BigInt(before.version) + 1n;
+  return newest > atLeast ? newest : atLeast;
+}

@@ -1,0 +1,277 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { TopicCodec } from '../../schemas/codec.ts';
+import { isTopicName, type TopicName } from '../../schemas/topics.ts';
+import { backoffMs, waitWithHeartbeat } from '../backoff.ts';
+import { errorMessage, ReachflowError } from '../errors.ts';
+import type { OwnedPublisher } from '../kafka/batching-publisher.ts';
+import type { KafkaClient } from '../kafka/client.ts';
+import {
+  type BatchControl,
+  type PartitionConsumer,
+  type PartitionHandler,
+  startPartitionConsumer,
+} from '../kafka/partition-consumer.ts';
+import type { KafkaRecord, PartitionBatch } from '../kafka/record.ts';
+import type { DeliveryConfig } from './config.ts';
+import { deadLetter } from './dead-letter.ts';
+import type { Sink, SinkRecord } from './sink.ts';
+
+/** Header that carries the version of a tombstone, which has no value to carry it. */
+export const VERSION_HEADER = 'reachflow.version';
+
+export interface SinkRunnerOptions {
+  readonly sink: Sink;
+  readonly config: DeliveryConfig;
+  readonly client: KafkaClient;
+  readonly codec: TopicCodec;
+  /** Where dead letters go; acknowledged before the offset is committed. */
+  readonly publisher: OwnedPublisher;
+  readonly logger: Logger;
+  readonly onFatal: (error: ReachflowError) => void;
+}
+
+export interface SinkCounts {
+  delivered: number;
+  deadLettered: number;
+  retries: number;
+  /** ms since the epoch of the oldest failure of the store that is not over; 0 when it is well. */
+  sickSince: number;
+}
+
+/** Consumer group of a sink. */
+export function sinkGroup(name: string): string {
+  return `sink.${name}`;
+}
+
+interface Pending {
+  readonly raw: KafkaRecord;
+  readonly record: SinkRecord;
+}
+
+/**
+ * Feeds one sink. A store that cannot take a batch is tried again in place, for as long as it takes: its
+ * partition waits and nothing goes to the DLQ. A record that can never be written goes to the DLQ, and only
+ * when that is acknowledged is the offset committed.
+ */
+export class SinkRunner implements PartitionHandler {
+  readonly counts: SinkCounts = { delivered: 0, deadLettered: 0, retries: 0, sickSince: 0 };
+  readonly #options: SinkRunnerOptions;
+  readonly #logger: Logger;
+  readonly #stopped = new AbortController();
+  #consumer: PartitionConsumer | undefined;
+
+  constructor(options: SinkRunnerOptions) {
+    this.#options = options;
+    this.#logger = options.logger.child({ sink: options.sink.name });
+  }
+
+  /** The sink's consumer group. */
+  get name(): string {
+    return sinkGroup(this.#options.sink.name);
+  }
+
+  /** Opens the sink, waiting for its store, then consumes. @throws ReachflowError when it can never deliver. */
+  async start(): Promise<void> {
+    const { sink, config, client, onFatal } = this.#options;
+    await this.#open();
+    this.#consumer = await startPartitionConsumer(client, {
+      group: this.name,
+      topics: sink.topics,
+      handler: this,
+      minBytes: config.minBytes,
+      maxWaitMs: config.maxWaitMs,
+      concurrency: config.concurrency,
+      onFatal,
+    });
+  }
+
+  async #open(): Promise<void> {
+    const { sink, config } = this.#options;
+    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
+    for (let attempt = 1; !this.#stopped.signal.aborted; attempt += 1) {
+      try {
+        return await sink.open();
+      } catch (error) {
+        if (!(error instanceof ReachflowError) || error.retry === 'none') throw error;
+        const waitMs = backoffMs(attempt, backoff);
+        this.#logger.warn(
+          { attempt, waitMs, error: errorMessage(error) },
+          'store is not there yet',
+        );
+        await delay(waitMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  async onAssigned(): Promise<void> {}
+
+  async onBatch(batch: PartitionBatch, control: BatchControl): Promise<void> {
+    const { sink } = this.#options;
+    if (!isTopicName(batch.topic)) return;
+    const pending = await this.#decode(batch.topic, batch, control);
+    for (let from = 0; from < pending.length; from += sink.maxBatch) {
+      if (!(await this.#deliver(pending.slice(from, from + sink.maxBatch), control))) return;
+    }
+    const last = batch.records.at(-1);
+    if (last !== undefined) await control.commit(last.offset + 1n);
+  }
+
+  async #decode(
+    topic: TopicName,
+    batch: PartitionBatch,
+    control: BatchControl,
+  ): Promise<Pending[]> {
+    const { codec } = this.#options;
+    await this.#untilUp(control, () =>
+      codec.load(
+        topic,
+        batch.records.map(({ value }) => value),
+      ),
+    );
+    const pending: Pending[] = [];
+    for (const raw of batch.records) {
+      try {
+        const value = raw.value === null ? null : codec.decode(topic, raw.value);
+        const key = await codec.decodeKey(topic, raw.key);
+        pending.push({
+          raw,
+          record: toSinkRecord(topic, batch.partition, raw, key, value as SinkRecord['value']),
+        });
+      } catch (error) {
+        if (!(error instanceof ReachflowError) || error.retry === 'backoff') throw error;
+        await this.#deadLetter(topic, batch.partition, raw, 'decode', error, 1, control);
+      }
+    }
+    return pending;
+  }
+
+  /** Until each record is delivered or dead-lettered. False when the batch went stale before. */
+  async #deliver(batch: Pending[], control: BatchControl): Promise<boolean> {
+    const { config } = this.#options;
+    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
+    let left = batch;
+    for (let attempt = 1; left.length > 0; attempt += 1) {
+      if (control.stale()) return false;
+      const { retry, error } = await this.#write(left, attempt, control);
+      left = retry;
+      if (error === undefined) {
+        this.counts.sickSince = 0;
+        continue;
+      }
+      if (this.counts.sickSince === 0) this.counts.sickSince = Date.now();
+      this.counts.retries += 1;
+      const waitMs = backoffMs(attempt, backoff);
+      this.#logger.warn(
+        { records: retry.length, attempt, waitMs, code: error.code, error: error.message },
+        'store could not take the batch, trying again',
+      );
+      await waitWithHeartbeat(waitMs, control.heartbeat, this.#stopped.signal);
+    }
+    return true;
+  }
+
+  async #write(batch: Pending[], attempt: number, control: BatchControl) {
+    const { sink } = this.#options;
+    const results = await sink.write(batch.map(({ record }) => record));
+    if (results.length !== batch.length) {
+      throw new Error(`sink ${sink.name} answered ${results.length} of ${batch.length} records`);
+    }
+    const retry: Pending[] = [];
+    let error: ReachflowError | undefined;
+    for (const [i, result] of results.entries()) {
+      const pending = batch[i];
+      if (pending === undefined) continue;
+      if (result.status === 'delivered') {
+        this.counts.delivered += 1;
+      } else if (result.status === 'retry') {
+        retry.push(pending);
+        error ??= result.error;
+      } else {
+        const { record, raw } = pending;
+        const topic = record.topic as TopicName;
+        await this.#deadLetter(
+          topic,
+          record.partition,
+          raw,
+          'write',
+          result.error,
+          attempt,
+          control,
+        );
+      }
+    }
+    await control.heartbeat();
+    return { retry, error };
+  }
+
+  async #deadLetter(
+    topic: TopicName,
+    partition: number,
+    record: KafkaRecord,
+    step: string,
+    error: ReachflowError,
+    attempts: number,
+    control: BatchControl,
+  ): Promise<void> {
+    const { sink, publisher } = this.#options;
+    const letter = deadLetter({
+      topic,
+      partition,
+      record,
+      consumer: sink.name,
+      step,
+      error,
+      attempts,
+      firstFailure: Date.now(),
+    });
+    await this.#untilUp(control, () => publisher.publishRaw(letter));
+    this.counts.deadLettered += 1;
+  }
+
+  /** Repeats what depends on brokers or registry until it works, or the batch goes stale. */
+  async #untilUp(control: BatchControl, work: () => Promise<void>): Promise<void> {
+    const { config } = this.#options;
+    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        const again = error instanceof ReachflowError && error.retry === 'backoff';
+        if (!again || control.stale()) throw error;
+        this.#logger.warn(
+          { attempt, error: errorMessage(error) },
+          'waiting for brokers or registry',
+        );
+        await waitWithHeartbeat(
+          backoffMs(attempt, backoff),
+          control.heartbeat,
+          this.#stopped.signal,
+        );
+      }
+    }
+  }
+
+  /** Finishes the batches under way, commits, closes the sink. */
+  async stop(): Promise<void> {
+    this.#stopped.abort();
+    await this.#consumer?.stop();
+    await this.#options.sink.close();
+  }
+}
+
+function toSinkRecord(
+  topic: TopicName,
+  partition: number,
+  raw: KafkaRecord,
+  key: string,
+  value: SinkRecord['value'],
+): SinkRecord {
+  const { offset, timestamp } = raw;
+  const inValue = value?.['version'];
+  const header = raw.headers[VERSION_HEADER]?.toString('utf8');
+  let version = 0n;
+  if (typeof inValue === 'bigint') version = inValue;
+  else if (header !== undefined && /^\d+$/.test(header)) version = BigInt(header);
+  return { topic, partition, offset, timestamp, key, value, version };
+}

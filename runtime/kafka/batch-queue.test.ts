@@ -1,0 +1,86 @@
+import { describe, expect, it } from 'vitest';
+import { BatchQueue } from './batching-publisher.ts';
+import type { OutgoingRecord } from './record.ts';
+import { toRequests } from './record.ts';
+
+const limits = { lingerMs: 1, batchBytes: 1_000, maxQueuedRecords: 10 };
+const record = (key: string, bytes = 1): OutgoingRecord => ({
+  topic: 't',
+  key,
+  value: Buffer.alloc(bytes),
+});
+
+describe('BatchQueue', () => {
+  it('sends one batch at a time, in order, none lost', async () => {
+    const sent: string[][] = [];
+    let underWay = 0;
+    const queue = new BatchQueue({ ...limits, maxQueuedRecords: 1_000 }, async (records) => {
+      underWay += 1;
+      expect(underWay).toBe(1);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      sent.push(records.map(({ key }) => String(key)));
+      underWay -= 1;
+    });
+    const keys = Array.from({ length: 200 }, (_, i) => `k${i}`);
+    await Promise.all(keys.map((key) => queue.add(record(key, 50))));
+    expect(sent.flat()).toEqual(keys);
+    expect(sent.length).toBeGreaterThan(1);
+  });
+
+  it('refuses more than it may hold', async () => {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const queue = new BatchQueue(limits, () => held);
+    const taken = Array.from({ length: 10 }, (_, i) => queue.add(record(`k${i}`)));
+    await expect(queue.add(record('one too many'))).rejects.toMatchObject({
+      code: 'PUBLISH_QUEUE_FULL',
+    });
+    release();
+    await Promise.all(taken);
+    await queue.drain();
+  });
+
+  it('tells every record of a failed batch, and goes on with the next', async () => {
+    let failing = true;
+    const queue = new BatchQueue(limits, async () => {
+      if (failing) throw new Error('no broker');
+    });
+    const [a, b] = await Promise.allSettled([queue.add(record('a')), queue.add(record('b'))]);
+    for (const result of [a, b]) {
+      expect(result).toMatchObject({ status: 'rejected', reason: { code: 'KAFKA_UNAVAILABLE' } });
+    }
+    failing = false;
+    await queue.add(record('c'));
+  });
+});
+
+describe('toRequests', () => {
+  it('bounds each request and keeps the order', () => {
+    const records = Array.from({ length: 50 }, (_, i) => record(`k${i}`, 100_000));
+    const requests = toRequests(records, (name) => name);
+    const keys = requests.flatMap((topics) =>
+      topics.flatMap(({ messages }) => messages.map((m) => m.key)),
+    );
+    expect(keys).toEqual(records.map(({ key }) => key));
+    for (const topics of requests) {
+      const bytes = topics
+        .flatMap(({ messages }) => messages)
+        .reduce((sum, m) => sum + (m.value?.length ?? 0), 0);
+      expect(bytes).toBeLessThanOrEqual(700_000);
+    }
+  });
+
+  it('lets a record that is larger than the bound go alone', () => {
+    const requests = toRequests(
+      [record('a'), record('big', 5_000_000), record('c')],
+      (name) => name,
+    );
+    expect(requests.map((topics) => topics[0]?.messages.map((m) => m.key))).toEqual([
+      ['a'],
+      ['big'],
+      ['c'],
+    ]);
+  });
+});

@@ -1,0 +1,79 @@
+import kafkajs from 'kafkajs';
+import type { Logger } from 'pino';
+import { errorMessage, ReachflowError } from '../errors.ts';
+import { type KafkaConfig, physicalName } from './config.ts';
+
+const { Kafka, logLevel, Partitioners, CompressionTypes } = kafkajs;
+
+/** One connection profile to a cluster, shared by everything in `runtime/kafka`. */
+export interface KafkaClient {
+  readonly kafka: kafkajs.Kafka;
+  readonly config: KafkaConfig;
+  readonly logger: Logger;
+  readonly compression: kafkajs.CompressionTypes;
+  /** Logical name → name on the broker. */
+  readonly physical: (name: string) => string;
+  /** Name on the broker → logical name; undefined for another namespace's. */
+  readonly logical: (name: string) => string | undefined;
+}
+
+/**
+ * KafkaJS under Node ≥ 24 schedules its request queue with a negative delay once a request was due in the past;
+ * Node warns each time and uses 1 ms, which is right. Only that warning is silenced.
+ */
+function silenceNegativeTimeoutWarning(): void {
+  const emit = process.emitWarning.bind(process);
+  if ((process.emitWarning as { reachflow?: boolean }).reachflow === true) return;
+  const filtered = ((warning: string | Error, ...rest: unknown[]) => {
+    const name = typeof warning === 'string' ? rest[0] : warning.name;
+    if (name === 'TimeoutNegativeWarning') return;
+    (emit as (...args: unknown[]) => void)(warning, ...rest);
+  }) as typeof process.emitWarning & { reachflow?: boolean };
+  filtered.reachflow = true;
+  process.emitWarning = filtered;
+}
+
+/** Does not connect: producers, consumers and admins made from it do. */
+export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaClient {
+  silenceNegativeTimeoutWarning();
+  const log = logger.child({ component: 'kafka' });
+  const kafka = new Kafka({
+    clientId: config.clientId,
+    brokers: [...config.brokers],
+    connectionTimeout: 3_000,
+    requestTimeout: 30_000,
+    retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 8 },
+    logLevel: logLevel.WARN,
+    logCreator:
+      () =>
+      ({ level, namespace, log: entry }) => {
+        const { message, timestamp: _timestamp, logger: _logger, ...fields } = entry;
+        // Rebalances and retries are normal here; what matters is reported by the code that gives up.
+        const method = level <= logLevel.ERROR ? 'warn' : 'debug';
+        log[method]({ namespace, ...fields, stack: undefined }, message);
+      },
+  });
+  const prefix = physicalName(config, '');
+  return {
+    kafka,
+    config,
+    logger: log,
+    compression: config.compression === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None,
+    physical: (name) => physicalName(config, name),
+    logical: (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined),
+  };
+}
+
+/** The default partitioner of the Java client (murmur2 of the key): co-partitioned with everything else. */
+export const defaultPartitioner = Partitioners.DefaultPartitioner;
+
+/** Wraps what KafkaJS throws when no broker can do it now. */
+export function kafkaUnavailable(what: string, cause: unknown): ReachflowError {
+  return new ReachflowError(`${what}: ${errorMessage(cause)}`, {
+    code: 'KAFKA_UNAVAILABLE',
+    domain: 'external',
+    retry: 'backoff',
+    hint: 'Are the brokers up and is kafka.brokers right? `reachflow stack status` shows the embedded ones.',
+    cause,
+  });
+}

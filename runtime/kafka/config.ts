@@ -1,0 +1,86 @@
+import { z } from 'zod';
+
+/** The `kafka` section of the configuration. */
+export const kafkaConfigSchema = z.strictObject({
+  brokers: z
+    .array(z.string().min(1))
+    .min(1)
+    .default(['127.0.0.1:9092'])
+    .describe('Bootstrap brokers, host:port.'),
+  clientId: z
+    .string()
+    .min(1)
+    .default('reachflow')
+    .describe('Name that the brokers log for our connections.'),
+  namespace: z
+    .string()
+    .regex(/^[a-zA-Z0-9_-]*$/, 'letters, digits, _ and - only')
+    .default('')
+    .describe(
+      'Prefix of every topic, consumer group and transactional id: two installations can share a cluster.',
+    ),
+  partitions: z
+    .int()
+    .min(0)
+    .max(1_000)
+    .default(4)
+    .describe(
+      'Partitions of a topic that we create; 0 takes the production figure of the topics map.',
+    ),
+  replicationFactor: z
+    .int()
+    .min(1)
+    .max(10)
+    .default(1)
+    .describe('Replicas of a topic that we create.'),
+  compression: z
+    .enum(['none', 'gzip'])
+    .default('none')
+    .describe('How produced batches are compressed.'),
+  lingerMs: z
+    .int()
+    .min(0)
+    .max(1_000)
+    .default(5)
+    .describe('How long a publisher waits to fill a batch, ms.'),
+  batchBytes: z
+    .int()
+    .min(1_024)
+    .max(900_000)
+    .default(262_144)
+    .describe('Largest batch that a publisher sends, bytes.'),
+  maxQueuedRecords: z
+    .int()
+    .min(1)
+    .default(10_000)
+    .describe('Records that may wait in a publisher before it refuses more.'),
+  ackTimeoutMs: z
+    .int()
+    .min(100)
+    .default(10_000)
+    .describe('How long a publication may wait for acks=all, ms.'),
+  maxEpochRecords: z.int().min(1).default(5_000).describe('Most input records of one transaction.'),
+  sessionTimeoutMs: z.int().min(6_000).default(30_000).describe('Consumer session timeout, ms.'),
+  fetchMaxWaitMs: z
+    .int()
+    .min(5)
+    .max(5_000)
+    .default(100)
+    .describe('How long a fetch may wait for data, ms.'),
+});
+
+/** The `registry` section. */
+export const registryConfigSchema = z.strictObject({
+  url: z
+    .url()
+    .default('http://127.0.0.1:8081/apis/ccompat/v7')
+    .describe('Base of the Confluent-compatible schema registry API.'),
+});
+
+export type KafkaConfig = z.infer<typeof kafkaConfigSchema>;
+export type RegistryConfig = z.infer<typeof registryConfigSchema>;
+
+/** A topic, group or transactional id as the brokers know it: with the namespace before it. */
+export function physicalName(config: Pick<KafkaConfig, 'namespace'>, name: string): string {
+  return config.namespace === '' ? name : `${config.namespace}.${name}`;
+}

@@ -1,0 +1,196 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import type kafkajs from 'kafkajs';
+import { awaitWithHeartbeat, backoffMs } from '../backoff.ts';
+import { errorMessage, ReachflowError } from '../errors.ts';
+import type { KafkaClient } from './client.ts';
+import { type PartitionBatch, toKafkaRecord } from './record.ts';
+
+export interface TopicPartition {
+  /** Logical topic name. */
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface BatchControl {
+  /** Keeps the member in its group while a batch takes long. @throws when the group is rebalancing. */
+  heartbeat(): Promise<void>;
+  /** True once this batch must not be worked on any more: shutdown, or the partition went elsewhere. */
+  stale(): boolean;
+  /** Stops fetching this partition until the process restarts. */
+  pause(): void;
+  /** Commits the position after the batch to the group (consumers that do not commit in transactions). */
+  commit(nextOffset: bigint): Promise<void>;
+}
+
+export interface PartitionHandler {
+  /** After every rebalance, with all partitions held; batches wait for it. */
+  onAssigned(partitions: readonly TopicPartition[]): Promise<void>;
+  /** One batch of one partition; never two at once for the same partition within a generation. */
+  onBatch(batch: PartitionBatch, control: BatchControl): Promise<void>;
+}
+
+export interface PartitionConsumerOptions {
+  /** Logical group name. */
+  readonly group: string;
+  /** Logical topic names. */
+  readonly topics: readonly string[];
+  readonly handler: PartitionHandler;
+  /** The broker answers a fetch once it has this many bytes… */
+  readonly minBytes: number;
+  /** …or this much time has passed, ms. */
+  readonly maxWaitMs: number;
+  /** Partitions worked on at the same time. */
+  readonly concurrency: number;
+  /** Called once when the consumer gave up for good. */
+  readonly onFatal: (error: ReachflowError) => void;
+}
+
+export interface PartitionConsumer {
+  /** Finishes the batches under way, leaves the group. Idempotent. */
+  stop(): Promise<void>;
+}
+
+const MAX_RESTARTS = 30;
+
+/**
+ * Consumes topics batch by batch and partition by partition as a member of a group, from the earliest offset
+ * where nothing is committed, reading only committed transactions. A crash of the client (broker gone for
+ * long) makes a new one, with back-off, at most 30 times in a row.
+ */
+export async function startPartitionConsumer(
+  client: KafkaClient,
+  options: PartitionConsumerOptions,
+): Promise<PartitionConsumer> {
+  const session = new ConsumerSession(client, options);
+  await session.start();
+  return { stop: () => session.stop() };
+}
+
+class ConsumerSession {
+  readonly #client: KafkaClient;
+  readonly #options: PartitionConsumerOptions;
+  #consumer: kafkajs.Consumer | undefined;
+  #assigned: Promise<void> = Promise.resolve();
+  #stopping = false;
+  #restarts = 0;
+
+  constructor(client: KafkaClient, options: PartitionConsumerOptions) {
+    this.#client = client;
+    this.#options = options;
+  }
+
+  async start(): Promise<void> {
+    const { group, topics, minBytes, maxWaitMs, concurrency } = this.#options;
+    const { kafka, config, physical } = this.#client;
+    const consumer = kafka.consumer({
+      groupId: physical(group),
+      sessionTimeout: config.sessionTimeoutMs,
+      rebalanceTimeout: config.sessionTimeoutMs,
+      heartbeatInterval: 2_000,
+      minBytes,
+      maxWaitTimeInMs: maxWaitMs,
+      maxBytesPerPartition: 1_048_576,
+      readUncommitted: false,
+      retry: {
+        initialRetryTime: 50,
+        maxRetryTime: 1_000,
+        retries: 8,
+        restartOnFailure: async () => false,
+      },
+    });
+    this.#consumer = consumer;
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
+      this.#onJoin(payload.memberAssignment as Record<string, number[]>);
+    });
+    consumer.on(consumer.events.CRASH, ({ payload }) => {
+      void this.#onCrash(consumer, payload.error);
+    });
+    await consumer.connect();
+    await consumer.subscribe({ topics: topics.map(physical), fromBeginning: true });
+    await consumer.run({
+      autoCommit: false,
+      partitionsConsumedConcurrently: concurrency,
+      eachBatch: (payload) => this.#onBatch(payload),
+    });
+  }
+
+  #onJoin(assignment: Record<string, number[]>): void {
+    const held: TopicPartition[] = [];
+    for (const [name, partitions] of Object.entries(assignment)) {
+      const topic = this.#client.logical(name);
+      if (topic !== undefined) held.push(...partitions.map((partition) => ({ topic, partition })));
+    }
+    // One assignment after the other: a rebalance may come while the last is still being taken up.
+    const before = this.#assigned;
+    this.#assigned = before
+      .catch(() => undefined)
+      .then(() => this.#options.handler.onAssigned(held));
+    this.#assigned.catch((error: unknown) => this.#fatal('taking up partitions failed', error));
+  }
+
+  async #onBatch(payload: kafkajs.EachBatchPayload): Promise<void> {
+    const { batch, heartbeat, pause, resolveOffset, isRunning, isStale } = payload;
+    const topic = this.#client.logical(batch.topic);
+    if (topic === undefined) return;
+    await awaitWithHeartbeat(this.#assigned, heartbeat);
+    this.#restarts = 0;
+    const { partition } = batch;
+    await this.#options.handler.onBatch(
+      { topic, partition, records: batch.messages.map(toKafkaRecord) },
+      {
+        heartbeat,
+        stale: () => this.#stopping || !isRunning() || isStale(),
+        pause: () => void pause(),
+        commit: async (nextOffset) => {
+          const offset = String(nextOffset);
+          await this.#consumer?.commitOffsets([{ topic: batch.topic, partition, offset }]);
+        },
+      },
+    );
+    resolveOffset(batch.lastOffset());
+  }
+
+  async #onCrash(consumer: kafkajs.Consumer, error: Error): Promise<void> {
+    if (this.#stopping || consumer !== this.#consumer) return;
+    this.#consumer = undefined;
+    await consumer.disconnect().catch(() => undefined);
+    for (let started = false; !started && !this.#stopping; ) {
+      this.#restarts += 1;
+      if (this.#restarts > MAX_RESTARTS) return this.#fatal('its consumer kept failing', error);
+      const waitMs = backoffMs(this.#restarts, { initialMs: 200, maxMs: 5_000 });
+      this.#client.logger.warn(
+        { group: this.#options.group, attempt: this.#restarts, waitMs, error: errorMessage(error) },
+        'consumer lost the brokers, connecting again',
+      );
+      await delay(waitMs);
+      if (this.#stopping) return;
+      started = await this.start().then(
+        () => true,
+        () => false,
+      );
+    }
+  }
+
+  #fatal(what: string, cause: unknown): void {
+    if (this.#stopping) return;
+    const { group, onFatal } = this.#options;
+    const error =
+      cause instanceof ReachflowError
+        ? cause
+        : new ReachflowError(`consumer group ${group}: ${what}: ${errorMessage(cause)}`, {
+            code: 'CONSUMER_FAILED',
+            domain: 'external',
+            hint: 'Check the brokers, then start again: it goes on where it stopped.',
+            cause,
+          });
+    onFatal(error);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const consumer = this.#consumer;
+    this.#consumer = undefined;
+    await consumer?.disconnect();
+    await this.#assigned.catch(() => undefined);
+  }
+}

@@ -1,0 +1,160 @@
+import { errorMessage, ReachflowError } from '../runtime/errors.ts';
+import { createResolver, type Resolver, readerSchemaText, readerType, type Type } from './avro.ts';
+import type { SchemaRegistryClient } from './registry.ts';
+import { type TopicName, type TopicValue, topics } from './topics.ts';
+
+/** Confluent wire format: byte 0, then the schema id as a big-endian int32, then the Avro body. */
+const MAGIC = 0;
+const HEADER_BYTES = 5;
+
+interface Reader {
+  readonly writer: Type;
+  readonly resolver: Resolver;
+}
+
+function undecodable(topic: TopicName, why: string, cause?: unknown): ReachflowError {
+  return new ReachflowError(`a value of ${topic} cannot be decoded: ${why}`, {
+    code: 'UNDECODABLE',
+    domain: 'user',
+    hint: `Values of ${topic} are Avro in Confluent wire format, readable as schemas/avro/${topics[topic].schema}.avsc.`,
+    cause,
+  });
+}
+
+/** Names each path of `value` that does not fit, not only the first. */
+function mismatch(topic: TopicName, type: Type, value: unknown, cause: unknown): ReachflowError {
+  const wrong: string[] = [];
+  type.isValid(value, {
+    errorHook: (path, given, expected) => {
+      wrong.push(`${path.join('.')}: ${String(given).slice(0, 40)} is no ${expected.toString()}`);
+    },
+  });
+  const paths = wrong.length > 0 ? wrong.join('; ') : errorMessage(cause);
+  return new ReachflowError(`a value does not fit the schema of ${topic}: ${paths}`, {
+    code: 'SCHEMA_MISMATCH',
+    domain: 'user',
+    cause,
+  });
+}
+
+/** The schema id of a Confluent-framed value, or undefined when it is not framed so. */
+export function schemaIdOf(value: Buffer): number | undefined {
+  if (value.length < HEADER_BYTES || value[0] !== MAGIC) return undefined;
+  return value.readInt32BE(1);
+}
+
+/**
+ * Encodes and decodes the topics' values. Encoding and decoding are synchronous; the registry is asked only
+ * in `register` (once per topic) and `load` (once per writer schema).
+ */
+export class TopicCodec {
+  readonly #registry: SchemaRegistryClient;
+  readonly #subjectOf: (topic: TopicName) => string;
+  readonly #writeIds = new Map<TopicName, number>();
+  readonly #readers = new Map<TopicName, Map<number, Reader | ReachflowError>>();
+  readonly #keyTypes = new Map<number, Type>();
+
+  /** @param physicalName logical topic → name on the broker; the subject is that name + `-value`. */
+  constructor(registry: SchemaRegistryClient, physicalName: (topic: TopicName) => string) {
+    this.#registry = registry;
+    this.#subjectOf = (topic) => `${physicalName(topic)}-value`;
+  }
+
+  /** Registers the schemas of the topics that will be encoded. Skips those already registered by this codec. */
+  async register(names: readonly TopicName[]): Promise<void> {
+    for (const name of names) {
+      if (this.#writeIds.has(name) || topics[name].schemaOwner !== 'reachflow') continue;
+      const id = await this.#registry.register(this.#subjectOf(name), readerSchemaText(name));
+      this.#writeIds.set(name, id);
+    }
+  }
+
+  /** @throws ReachflowError `SCHEMA_MISMATCH` listing each path of the value that does not fit. */
+  encode<T extends TopicName>(topic: T, value: TopicValue<T>): Buffer {
+    const id = this.#writeIds.get(topic);
+    if (id === undefined) throw new Error(`register(${topic}) has to come before encode`);
+    const type = readerType(topic);
+    let body: Buffer;
+    try {
+      body = type.toBuffer(value);
+    } catch (error) {
+      throw mismatch(topic, type, value, error);
+    }
+    const framed = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+    framed[0] = MAGIC;
+    framed.writeInt32BE(id, 1);
+    body.copy(framed, HEADER_BYTES);
+    return framed;
+  }
+
+  /**
+   * Fetches the writer schemas that a batch needs, so that `decode` can be synchronous. A writer schema that
+   * cannot be read is remembered, and thrown by `decode` for each record that uses it.
+   * @throws ReachflowError `REGISTRY_UNAVAILABLE` (retry: backoff).
+   */
+  async load(topic: TopicName, values: Iterable<Buffer | null>): Promise<void> {
+    let readers = this.#readers.get(topic);
+    if (readers === undefined) {
+      readers = new Map();
+      this.#readers.set(topic, readers);
+    }
+    for (const value of values) {
+      const id = value === null ? undefined : schemaIdOf(value);
+      if (id === undefined || readers.has(id)) continue;
+      readers.set(id, await this.#reader(topic, id));
+    }
+  }
+
+  async #reader(topic: TopicName, id: number): Promise<Reader | ReachflowError> {
+    try {
+      const writer = await this.#registry.writerType(id);
+      return { writer, resolver: createResolver(topic, writer) };
+    } catch (error) {
+      if (error instanceof ReachflowError && error.retry === 'backoff') throw error;
+      return undecodable(topic, `schema ${id}: ${errorMessage(error)}`, error);
+    }
+  }
+
+  /**
+   * Reads a value, whatever version of the schema wrote it, into the topic's reader schema.
+   * `load` must have seen the value. @throws ReachflowError `UNDECODABLE`.
+   */
+  decode<T extends TopicName>(topic: T, value: Buffer): TopicValue<T> {
+    const id = schemaIdOf(value);
+    if (id === undefined)
+      throw undecodable(topic, 'no Confluent header (magic byte 0 and schema id)');
+    const reader = this.#readers.get(topic)?.get(id);
+    if (reader === undefined) throw new Error(`load(${topic}) has to come before decode`);
+    if (reader instanceof ReachflowError) throw reader;
+    try {
+      return readerType(topic).fromBuffer(
+        value.subarray(HEADER_BYTES),
+        reader.resolver,
+      ) as TopicValue<T>;
+    } catch (error) {
+      throw undecodable(topic, errorMessage(error), error);
+    }
+  }
+
+  /**
+   * Reads a record's key as text: a string key as it is, Debezium's key record as its fields' values
+   * joined by `/`. @throws ReachflowError `UNDECODABLE`.
+   */
+  async decodeKey(topic: TopicName, key: Buffer | null): Promise<string> {
+    if (key === null) return '';
+    if (topics[topic].keyFormat === 'string') return key.toString('utf8');
+    const id = schemaIdOf(key);
+    if (id === undefined) throw undecodable(topic, 'its key has no Confluent header');
+    let type = this.#keyTypes.get(id);
+    if (type === undefined) {
+      type = await this.#registry.writerType(id);
+      this.#keyTypes.set(id, type);
+    }
+    try {
+      const fields: unknown = type.fromBuffer(key.subarray(HEADER_BYTES));
+      return Object.values(fields as Record<string, unknown>).join('/');
+    } catch (error) {
+      throw undecodable(topic, `key: ${errorMessage(error)}`, error);
+    }
+  }
+}

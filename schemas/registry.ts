@@ -1,0 +1,91 @@
+import csr from '@kafkajs/confluent-schema-registry';
+import { errorMessage, ReachflowError } from '../runtime/errors.ts';
+import type { Type } from './avro.ts';
+
+const { SchemaRegistry, SchemaType } = csr;
+
+/** Registers and looks up schemas in a Confluent-compatible registry. */
+export interface SchemaRegistryClient {
+  /**
+   * Registers a schema under a subject with BACKWARD compatibility and returns its id. Idempotent.
+   * @throws ReachflowError `SCHEMA_INCOMPATIBLE`, or `REGISTRY_UNAVAILABLE` (retry: backoff).
+   */
+  register(subject: string, schemaText: string): Promise<number>;
+  /** The writer's type of an id. @throws ReachflowError `SCHEMA_UNKNOWN` or `REGISTRY_UNAVAILABLE`. */
+  writerType(id: number): Promise<Type>;
+}
+
+function statusOf(error: unknown): number | undefined {
+  const status = (error as { status?: unknown } | null)?.status;
+  return typeof status === 'number' ? status : undefined;
+}
+
+function unavailable(url: string, cause: unknown): ReachflowError {
+  return new ReachflowError(`schema registry at ${url} does not answer: ${errorMessage(cause)}`, {
+    code: 'REGISTRY_UNAVAILABLE',
+    domain: 'external',
+    retry: 'backoff',
+    hint: 'Is it running? `reachflow stack status` shows; registry.url says where it is looked for.',
+    cause,
+  });
+}
+
+/** @param url base of the Confluent API, e.g. `http://127.0.0.1:8081/apis/ccompat/v7`. */
+export function createSchemaRegistryClient(url: string): SchemaRegistryClient {
+  const registry = new SchemaRegistry({ host: url, retry: { retries: 2 } });
+  return {
+    async register(subject, schemaText) {
+      await requireBackwardCompatibility(url, subject);
+      try {
+        const schema = { type: SchemaType.AVRO, schema: schemaText } as const;
+        return (await registry.register(schema, { subject })).id;
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === undefined || status >= 500) throw unavailable(url, error);
+        throw new ReachflowError(
+          `schema of ${subject} was refused by the registry: ${errorMessage(error)}`,
+          {
+            code: 'SCHEMA_INCOMPATIBLE',
+            domain: 'user',
+            hint: 'A new version must read what the old one wrote: give added fields a default, keep types and names.',
+            cause: error,
+          },
+        );
+      }
+    },
+    async writerType(id) {
+      try {
+        return (await registry.getSchema(id)) as unknown as Type;
+      } catch (error) {
+        const status = statusOf(error);
+        if (status === undefined || status >= 500) throw unavailable(url, error);
+        throw new ReachflowError(`schema id ${id} is not in the registry`, {
+          code: 'SCHEMA_UNKNOWN',
+          domain: 'external',
+          hint: 'The record was written with another registry, or is not Avro in Confluent wire format.',
+          cause: error,
+        });
+      }
+    },
+  };
+}
+
+/**
+ * Gives the subject its own rule before the client registers to it: Apicurio reports NONE for a subject
+ * without one, which the client takes for a conflict.
+ */
+async function requireBackwardCompatibility(url: string, subject: string): Promise<void> {
+  let response: Response;
+  try {
+    response = await fetch(`${url}/config/${encodeURIComponent(subject)}`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ compatibility: 'BACKWARD' }),
+      signal: AbortSignal.timeout(10_000),
+    });
+  } catch (error) {
+    throw unavailable(url, error);
+  }
+  if (!response.ok) throw unavailable(url, new Error(`${response.status} on PUT config`));
+  await response.body?.cancel();
+}

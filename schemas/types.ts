@@ -1,0 +1,148 @@
+// Generated from schemas/avro/*.avsc by `npm run generate`. Do not edit.
+// `timestamp-millis` is a number of milliseconds since the epoch; logical type `bigint` is a bigint.
+
+/** What we read of Debezium's change event for the table companies; Debezium registers the writer's schema itself. */
+export interface CdcPublicCompaniesEnvelope {
+  before: CdcPublicCompaniesValue | null;
+  after: CdcPublicCompaniesValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicCompaniesValue {
+  id: number;
+  tenant_id: string | null;
+  name: string | null;
+  domain: string | null;
+  industry: string | null;
+}
+
+/** What we read of Debezium's change event for the table contacts; Debezium registers the writer's schema itself. */
+export interface CdcPublicContactsEnvelope {
+  before: CdcPublicContactsValue | null;
+  after: CdcPublicContactsValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicContactsValue {
+  id: number;
+  tenant_id: string | null;
+  full_name: string | null;
+  email: string | null;
+  phone: string | null;
+  company_id: number | null;
+  tags: (string | null)[] | null;
+  /** ISO 8601, UTC. */
+  created_at: string | null;
+  updated_at: string | null;
+}
+
+/** What we read of Debezium's change event for the table events; Debezium registers the writer's schema itself. */
+export interface CdcPublicEventsEnvelope {
+  before: CdcPublicEventsValue | null;
+  after: CdcPublicEventsValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicEventsValue {
+  id: number;
+  tenant_id: string | null;
+  contact_id: number | null;
+  kind: string | null;
+  occurred_at: string | null;
+  /** JSON text. */
+  props: string | null;
+}
+
+export interface Source {
+  ts_ms: number;
+  snapshot: string | null;
+  table: string;
+  lsn: bigint | null;
+}
+
+/** The current state of one contact, enriched with its company. A tombstone says it was deleted. */
+export interface Contact {
+  id: string;
+  tenant_id: string;
+  full_name: string;
+  email: string;
+  /** E.164. */
+  phone: string | null;
+  company_id: string | null;
+  /** The company's name, from the companies table. */
+  company: string | null;
+  company_domain: string | null;
+  industry: string | null;
+  tags: string[];
+  /** Lead score, 0 to 1. */
+  score: number | null;
+  created_at: number;
+  updated_at: number;
+  /** Grows with every emission of the contact: the newer LSN of its own and its company's row, or one more than before. */
+  version: bigint;
+}
+
+/** One valid, deduplicated event, from a webhook or from the events table. */
+export interface EventRecorded {
+  event_id: string;
+  tenant_id: string;
+  /** `webhook:<source>` or `cdc:<table>`. */
+  source: string;
+  event_type: string;
+  entity_id: string;
+  /** Event time. */
+  occurred_at: number;
+  /** When Reachflow first had it. */
+  received_at: number;
+  /** JSON text. */
+  payload: string;
+}
+
+/** Events of one tenant in one window. Emitted on each update: the newest version of a window counts. */
+export interface TenantCount {
+  tenant_id: string;
+  window_start: number;
+  window_end: number;
+  count: number;
+  /** Grows with every update of the window. */
+  version: bigint;
+}
+
+/** Events that one epoch of one task adds to a tenant's window: the combiner's output, keyed by tenant. */
+export interface TenantCountDelta {
+  tenant_id: string;
+  window_start: number;
+  delta: number;
+}
+
+/** One accepted webhook request, as received. */
+export interface WebhookReceived {
+  /** `<source>:<delivery id>`; what deduplication goes by. */
+  event_id: string;
+  tenant_id: string;
+  /** The {source} of POST /webhooks/ingest/{source}. */
+  source: string;
+  /** The sender's name for the event, e.g. `push`. */
+  event_type: string;
+  /** The sender's id, the same on each of its retries. */
+  delivery_id: string;
+  /** What the event is about: with the tenant, the record's key. */
+  entity_id: string;
+  /** When the sender says it happened, if it does. */
+  occurred_at: number | null;
+  received_at: number;
+  /** The body, JSON text, unaltered. */
+  payload: string;
+}

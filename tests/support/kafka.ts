@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto';
+import { pino } from 'pino';
+import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.ts';
+import { type KafkaConfig, kafkaConfigSchema } from '../../runtime/kafka/config.ts';
+import { TopicCodec } from '../../schemas/codec.ts';
+import { createSchemaRegistryClient } from '../../schemas/registry.ts';
+import { testStack } from '../integration/stack.ts';
+
+/** A logger for tests: silent unless REACHFLOW_TEST_LOG names a level. */
+export const testLogger = pino({ level: process.env['REACHFLOW_TEST_LOG'] ?? 'silent' });
+
+/** Client and codec of a namespace that no other test uses, on the run's real broker and registry. */
+export function kafkaFixture(config: Partial<KafkaConfig> = {}): {
+  client: KafkaClient;
+  codec: TopicCodec;
+} {
+  const { kafka, registry } = testStack();
+  const client = createKafkaClient(
+    kafkaConfigSchema.parse({
+      brokers: kafka.brokers,
+      namespace: `t${randomBytes(4).toString('hex')}`,
+      ...config,
+    }),
+    testLogger,
+  );
+  return {
+    client,
+    codec: new TopicCodec(createSchemaRegistryClient(registry.url), client.physical),
+  };
+}
+
+/** Polls until `check` holds. @throws Error with `what` after `timeoutMs`. */
+export async function eventually(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  timeoutMs = 30_000,
+): Promise<void> {
+  const end = Date.now() + timeoutMs;
+  while (!(await check())) {
+    if (Date.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
