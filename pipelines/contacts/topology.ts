@@ -1,4 +1,4 @@
-import { toChange } from '../../connectors/debezium/envelope.ts';
+import { readEnvelope } from '../../connectors/debezium/envelope.ts';
 import { Deduplicator, ttlStore } from '../../runtime/operators/ttl-map.ts';
 import { invalid } from '../../runtime/operators/validation.ts';
 import { defineProcessor, OK, type PipelineSpec } from '../../runtime/task/processor.ts';
@@ -24,22 +24,22 @@ const golden = defineProcessor<'cdc.public.contacts'>({
       onTableChange: (_topic, key) => enrich.companyChanged(key),
       endEpoch: () => seen.evict(),
       process({ value, timestamp }) {
-        const change = toChange(value);
+        const change = readEnvelope(value);
+        if (change === undefined) return { kind: 'drop', reason: 'no row change' };
         if (change.kind === 'refused') return { kind: 'dlq', error: change.error };
-        if (change.kind !== 'change') return { kind: 'drop', reason: change.kind };
         const row = change.after ?? change.before;
         if (row === null) return { kind: 'drop', reason: 'no row' };
-        const eventId = `${row.id}:${change.lsn}:${change.op}`;
+        const eventId = `${row.id}:${change.version}:${change.op}`;
         if (seen.isDuplicate(eventId, timestamp)) return { kind: 'drop', reason: 'duplicate' };
         if (change.after === null) {
-          const removed = enrich.remove(String(row.id), change.lsn);
+          const removed = enrich.remove(String(row.id), change.version);
           return removed ? OK : { kind: 'drop', reason: 'deleted before it was valid' };
         }
         const validated = validateContact(change.after);
         if ('reasons' in validated) {
           return invalid(`contact ${row.id}`, validated.reasons, validated.tenant);
         }
-        enrich.upsert(validated.contact, change.lsn);
+        enrich.upsert(validated.contact, change.version);
         return OK;
       },
     };

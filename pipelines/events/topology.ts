@@ -1,4 +1,4 @@
-import { toChange } from '../../connectors/debezium/envelope.ts';
+import { readEnvelope } from '../../connectors/debezium/envelope.ts';
 import { defineProcessor, type PipelineSpec } from '../../runtime/task/processor.ts';
 import { createCountTenantsStep, windows } from './steps/count-tenants.ts';
 import { createRecordEventStep, seenIds } from './steps/record-event.ts';
@@ -33,11 +33,11 @@ const rows = defineProcessor<'cdc.public.events'>({
     return {
       endEpoch,
       process({ value, timestamp }) {
-        const change = toChange(value);
+        const change = readEnvelope(value);
+        if (change === undefined) return { kind: 'drop', reason: 'no row change' };
         if (change.kind === 'refused') return { kind: 'dlq', error: change.error };
-        if (change.kind !== 'change') return { kind: 'drop', reason: change.kind };
-        if (change.op !== 'create' && change.op !== 'snapshot') {
-          return { kind: 'drop', reason: change.op };
+        if (change.op !== 'c' && change.op !== 'r') {
+          return { kind: 'drop', reason: 'no insert' };
         }
         return recordEvent(
           `event ${change.after.id}`,

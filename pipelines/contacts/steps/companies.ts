@@ -1,4 +1,4 @@
-import { toChange } from '../../../connectors/debezium/envelope.ts';
+import { readEnvelope } from '../../../connectors/debezium/envelope.ts';
 import type { TableSpec } from '../../../runtime/state/broadcast-table.ts';
 
 /** What a contact takes from its company's row. */
@@ -14,9 +14,9 @@ export interface Company {
 export const companies: TableSpec<'cdc.public.companies', Company> = {
   topic: 'cdc.public.companies',
   toRow(value) {
-    const change = toChange(value);
-    if (change.kind !== 'change') return undefined;
-    const { after, before, lsn } = change;
+    const change = readEnvelope(value);
+    if (change?.kind !== 'change') return undefined;
+    const { after, before, version: lsn } = change;
     if (after === null)
       return before === null ? undefined : { key: String(before.id), row: undefined };
     const { name, domain, industry } = after;
