@@ -1,0 +1,176 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import { dlqTopics, readDlq } from '../../runtime/delivery/dlq-reader.ts';
+import { createLogger } from '../../runtime/observability/logger.ts';
+import { loadAppConfig } from '../config.ts';
+import { line, table } from '../output.ts';
+import { kafkaOf } from '../product.ts';
+
+interface Group {
+  readonly fingerprint: string;
+  readonly dlq: string;
+  readonly code: string;
+  readonly step: string;
+  readonly sample: string;
+  count: number;
+  last: number;
+}
+
+interface ListOptions {
+  readonly topic?: string;
+  readonly limit: number;
+  readonly groups?: boolean;
+  readonly json?: boolean;
+  readonly config?: string;
+}
+
+/** The newest `limit` letters of all DLQs, and how many there are of each kind of failure. */
+class Collected {
+  readonly groups = new Map<string, Group>();
+  #newest: DeadLetter[] = [];
+  readonly #limit: number;
+  total = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  add(letter: DeadLetter): void {
+    const { info, dlq } = letter;
+    this.total += 1;
+    const group = this.groups.get(info.fingerprint);
+    if (group === undefined) {
+      const { fingerprint, code, step, message, lastFailure } = info;
+      this.groups.set(fingerprint, {
+        fingerprint,
+        dlq,
+        code,
+        step,
+        sample: message,
+        count: 1,
+        last: lastFailure,
+      });
+    } else {
+      group.count += 1;
+      group.last = Math.max(group.last, info.lastFailure);
+    }
+    this.#newest.push(letter);
+    if (this.#newest.length > this.#limit * 2 + 1_000) this.#trim();
+  }
+
+  #trim(): void {
+    this.#newest.sort((a, b) => b.info.lastFailure - a.info.lastFailure);
+    this.#newest = this.#newest.slice(0, this.#limit);
+  }
+
+  newest(): readonly DeadLetter[] {
+    this.#trim();
+    return this.#newest;
+  }
+}
+
+function time(ms: number): string {
+  return Number.isFinite(ms) && ms > 0
+    ? new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
+    : '';
+}
+
+function short(text: string, width: number): string {
+  const flat = text.replace(/\s+/g, ' ');
+  return flat.length <= width ? flat : `${flat.slice(0, width - 1)}…`;
+}
+
+function toJson({ dlq, dlqPartition, dlqOffset, info, record }: DeadLetter): string {
+  return JSON.stringify({
+    dlq,
+    dlqPartition,
+    dlqOffset: String(dlqOffset),
+    key: record.key?.toString('utf8') ?? null,
+    valueBytes: record.value?.length ?? 0,
+    ...info,
+  });
+}
+
+function printGroups(groups: Iterable<Group>): void {
+  const rows = [...groups].sort((a, b) => b.count - a.count);
+  line(
+    table(
+      ['count', 'fingerprint', 'queue', 'code', 'last', 'for example'],
+      rows.map((g) => [
+        String(g.count),
+        g.fingerprint,
+        g.dlq,
+        g.code,
+        time(g.last),
+        short(g.sample, 60),
+      ]),
+    ),
+  );
+}
+
+function printLetters(letters: readonly DeadLetter[]): void {
+  line(
+    table(
+      ['time', 'record', 'key', 'by', 'code', 'why'],
+      letters.map(({ info, record }) => [
+        time(info.lastFailure),
+        `${info.topic}[${info.partition}]@${info.offset}`,
+        short(record.key?.toString('utf8').replace(/[^\x20-\x7e]/g, '·') ?? '', 20),
+        `${info.consumer}/${info.step}`,
+        info.code,
+        short(info.message, 60),
+      ]),
+    ),
+  );
+}
+
+async function list(options: ListOptions): Promise<void> {
+  const { config } = await loadAppConfig(
+    options.config === undefined ? {} : { file: options.config },
+  );
+  const { client } = kafkaOf(config, createLogger({ ...config.log, level: 'error' }));
+  const collected = new Collected(options.limit);
+  const queues = await dlqTopics(client, options.topic);
+  for (const queue of queues) await readDlq(client, queue, (letter) => collected.add(letter));
+  if (options.json === true) {
+    for (const letter of collected.newest()) line(toJson(letter));
+    return;
+  }
+  if (collected.total === 0) {
+    line(`No dead letters in ${queues.length} queues.`);
+    return;
+  }
+  printGroups(collected.groups.values());
+  if (options.groups !== true) printLetters(collected.newest());
+  line(`${collected.total} dead letters in ${queues.length} queues, kept 14 days.`);
+}
+
+function parseLimit(text: string): number {
+  const limit = Number(text);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 100_000) {
+    throw new InvalidArgumentError('a whole number from 1 to 100000');
+  }
+  return limit;
+}
+
+/** `reachflow dlq`. */
+export function dlqCommand(): Command {
+  const dlq = new Command('dlq').description('records that could not be delivered, and why');
+  dlq
+    .command('list')
+    .description('failures by kind, then the newest dead letters')
+    .option('--topic <text>', 'only queues whose name contains this')
+    .option('--limit <n>', 'dead letters to show', parseLimit, 20)
+    .option('--groups', 'only the kinds of failure')
+    .option('--json', 'one JSON object a line')
+    .option('--config <file>', 'configuration file')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  reachflow dlq list\n  reachflow dlq list --topic contact.golden --json --limit 100\n',
+    )
+    .action(async (options: ListOptions) => {
+      await list(options);
+      process.exit(0);
+    });
+  return dlq;
+}

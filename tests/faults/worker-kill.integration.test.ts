@@ -1,0 +1,122 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { eventsPipeline } from '../../pipelines/events/topology.ts';
+import { ensureTopics } from '../../runtime/kafka/admin.ts';
+import { createPublisher } from '../../runtime/kafka/batching-publisher.ts';
+import { readTopic } from '../../runtime/kafka/reader.ts';
+import { KafkaStats } from '../../runtime/kafka/stats.ts';
+import { planTopics } from '../../runtime/topic-plan.ts';
+import type { TopicName, TopicValue } from '../../schemas/topics.ts';
+import type { WebhookReceived } from '../../schemas/types.ts';
+import { testStack } from '../integration/stack.ts';
+import { eventually, kafkaFixture } from '../support/kafka.ts';
+import { ReachflowProcess } from '../support/reachflow-process.ts';
+
+const EVENTS = 20_000;
+const KILLS = 6;
+const KEYS = 200;
+const { client, codec } = kafkaFixture();
+const env = {
+  REACHFLOW_KAFKA_BROKERS: testStack().kafka.brokers.join(','),
+  REACHFLOW_KAFKA_NAMESPACE: client.config.namespace,
+  REACHFLOW_REGISTRY_URL: testStack().registry.url,
+};
+
+function webhook(i: number): WebhookReceived {
+  const at = Date.now();
+  return {
+    event_id: `s:${i}`,
+    tenant_id: `tenant-${i % 7}`,
+    source: 's',
+    event_type: 'e',
+    delivery_id: String(i),
+    entity_id: `entity-${i % KEYS}`,
+    occurred_at: at,
+    received_at: at,
+    payload: `{"i":${i}}`,
+  };
+}
+
+/** Publishes the events in order, every tenth one twice. Returns how many records that made. */
+async function publishAll(): Promise<number> {
+  const publisher = await createPublisher(client, codec);
+  let records = 0;
+  for (let from = 0; from < EVENTS; from += 500) {
+    const batch = Array.from({ length: 500 }, (_, n) => webhook(from + n));
+    const withRepeats = batch.flatMap((value, n) => (n % 10 === 0 ? [value, value] : [value]));
+    records += withRepeats.length;
+    await Promise.all(
+      withRepeats.map((value) =>
+        publisher.publish('webhook.received', {
+          key: `${value.tenant_id}:${value.entity_id}`,
+          value,
+        }),
+      ),
+    );
+    await delay(300);
+  }
+  await publisher.close();
+  return records;
+}
+
+async function decoded<T extends TopicName>(topic: T): Promise<TopicValue<T>[]> {
+  const raw: Buffer[] = [];
+  await readTopic(client, { topic, onRecord: ({ value }) => void (value && raw.push(value)) });
+  await codec.load(topic, raw);
+  return raw.map((bytes) => codec.decode(topic, bytes));
+}
+
+describe('a worker killed at random moments', () => {
+  it(`processes ${EVENTS} events exactly once through ${KILLS} kills`, {
+    timeout: 180_000,
+  }, async () => {
+    await ensureTopics(client, planTopics([eventsPipeline], [], 4));
+    const publishing = publishAll();
+    let worker = new ReachflowProcess(env, ['--only', 'events']);
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      await worker.ready();
+      await delay(200 + Math.random() * 1_500);
+      await worker.end('SIGKILL');
+      worker = new ReachflowProcess(env, ['--only', 'events']);
+    }
+    await publishing;
+    const groups = ['webhooks', 'tenant-counts'].map((name) => ({
+      group: `events.${name}`,
+      topics: [name === 'webhooks' ? 'webhook.received' : 'metric.tenant.count.delta'],
+    }));
+    const stats = new KafkaStats(client, groups);
+    await eventually(
+      'all read',
+      async () => [...(await stats.lag()).values()].every((lag) => lag === 0),
+      60_000,
+    );
+    await stats.close();
+    expect(await worker.end('SIGTERM')).toBe(0);
+
+    const events = await decoded('event.recorded');
+    const ids = events.map(({ event_id }) => event_id);
+    expect(ids.length, 'twice').toBe(new Set(ids).size);
+    expect(new Set(ids).size, 'missing').toBe(EVENTS);
+
+    const lastByKey = new Map<string, number>();
+    for (const { entity_id, event_id } of events) {
+      const i = Number(event_id.slice(2));
+      expect(i, `order of ${entity_id}`).toBeGreaterThan(lastByKey.get(entity_id) ?? -1);
+      lastByKey.set(entity_id, i);
+    }
+
+    const expected = new Map<string, number>();
+    for (const { tenant_id, occurred_at } of events) {
+      const window = `${tenant_id}/${occurred_at - (occurred_at % 60_000)}`;
+      expected.set(window, (expected.get(window) ?? 0) + 1);
+    }
+    const newest = new Map<string, { count: number; version: bigint }>();
+    for (const { tenant_id, window_start, count, version } of await decoded(
+      'metric.tenant.count',
+    )) {
+      const window = `${tenant_id}/${window_start}`;
+      if (version > (newest.get(window)?.version ?? -1n)) newest.set(window, { count, version });
+    }
+    expect(new Map([...newest].map(([window, { count }]) => [window, count]))).toEqual(expected);
+  });
+});
