@@ -1,0 +1,90 @@
+import { z } from 'zod';
+
+const CDC_TABLES = ['public.contacts', 'public.companies', 'public.events'];
+
+/** The `connect` section of the configuration: where Kafka Connect is. */
+export const connectConfigSchema = z.strictObject({
+  url: z.url().default('http://127.0.0.1:8083').describe("Kafka Connect's REST API."),
+  requestTimeoutMs: z.int().min(100).default(10_000).describe('Time for one answer of it, ms.'),
+  maxAttempts: z
+    .int()
+    .min(1)
+    .max(20)
+    .default(6)
+    .describe('Attempts of one request while it is rebalancing or away.'),
+});
+
+/** The `debezium` section: change data capture from Postgres, run by Kafka Connect. */
+export const debeziumConfigSchema = z.strictObject({
+  connectorName: z
+    .string()
+    .regex(/^[a-zA-Z0-9_-]{1,100}$/)
+    .default('reachflow-cdc')
+    .describe('Name of the connector in Kafka Connect; the namespace, if any, goes before it.'),
+  tables: z
+    .array(z.string().regex(/^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$/, '<schema>.<table>, lower case'))
+    .min(1)
+    .default(CDC_TABLES)
+    .describe('Tables to capture; each needs its cdc.<schema>.<table> in the topics map.'),
+  slot: z
+    .string()
+    .regex(/^[a-z0-9_]{1,63}$/, 'lower-case letters, digits and _')
+    .default('reachflow_cdc')
+    .describe('Replication slot; the namespace, if any, goes before it.'),
+  publication: z
+    .string()
+    .regex(/^[a-z_][a-z0-9_]{0,62}$/, 'lower-case letters, digits and _')
+    .default('reachflow_cdc')
+    .describe(
+      'Publication, created for the captured tables; the namespace, if any, goes before it.',
+    ),
+  snapshotMode: z
+    .enum(['initial', 'no_data', 'when_needed', 'always', 'initial_only'])
+    .default('initial')
+    .describe("Debezium's snapshot.mode: whether existing rows are read first."),
+  pollIntervalMs: z.int().min(1).default(500).describe("Debezium's poll.interval.ms."),
+  maxBatchSize: z.int().min(1).default(2_048).describe('Most changes that one poll hands over.'),
+  heartbeatIntervalMs: z
+    .int()
+    .min(0)
+    .default(5_000)
+    .describe('How often the slot is moved on while the captured tables are idle, ms; 0 is never.'),
+  converterClass: z
+    .string()
+    .min(1)
+    .default('io.reachflow.connect.ConfluentAvroConverter')
+    .describe('Converter on the worker that writes Avro in Confluent wire format.'),
+  workerDatabaseUrl: z
+    .string()
+    .optional()
+    .meta({ secret: true })
+    .describe(
+      'The source database as the Connect worker reaches it, where that differs from here.',
+    ),
+  workerRegistryUrl: z
+    .url()
+    .optional()
+    .describe(
+      'The schema registry as the Connect worker reaches it, where that differs from here.',
+    ),
+  startTimeoutMs: z
+    .int()
+    .min(1_000)
+    .default(60_000)
+    .describe('How long a start waits for the task to run, ms.'),
+  maxRestarts: z
+    .int()
+    .min(0)
+    .max(10)
+    .default(2)
+    .describe('How often a start restarts a failed task before it gives up.'),
+  onStop: z
+    .enum(['leave', 'stop'])
+    .default('leave')
+    .describe(
+      'What our stop does to the connector in Kafka Connect, which runs on without us: nothing, or stop it.',
+    ),
+});
+
+export type ConnectConfig = z.infer<typeof connectConfigSchema>;
+export type DebeziumConfig = z.infer<typeof debeziumConfigSchema>;

@@ -1,0 +1,113 @@
+import { ReachflowError } from '../../runtime/errors.ts';
+
+/** Debezium's change event as our reader schemas decode it, for rows of type R. */
+export interface CdcEnvelope<R> {
+  readonly before: R | null;
+  readonly after: R | null;
+  readonly source: {
+    readonly ts_ms: number;
+    readonly snapshot: string | null;
+    readonly table: string;
+    readonly lsn: bigint | null;
+  };
+  readonly op: string;
+  readonly ts_ms: number | null;
+}
+
+interface ChangeBase {
+  readonly kind: 'change';
+  readonly tableName: string;
+  /** Log sequence number: grows with every change of the database, so it orders the versions of a row. */
+  readonly version: bigint;
+  /** Read by a snapshot, not from the log. */
+  readonly isSnapshot: boolean;
+  /** When the database committed it (for a snapshot: when it was read), ms since the epoch. */
+  readonly tsMs: number;
+}
+
+/** A row as it is now (`c`reate, `u`pdate, `r`ead by a snapshot), or that it is no more (`d`elete). */
+export type RowChange<R> = ChangeBase &
+  (
+    | { readonly op: 'c' | 'u' | 'r'; readonly before: R | null; readonly after: R }
+    | {
+        readonly op: 'd';
+        /** The old row; only its key is sure to be right unless the table has REPLICA IDENTITY FULL. */
+        readonly before: R | null;
+        readonly after: null;
+      }
+  );
+
+/** A change that cannot be applied as it is: the record belongs in the DLQ. */
+export interface RefusedChange {
+  readonly kind: 'refused';
+  readonly error: ReachflowError;
+}
+
+/** What Debezium writes for a large value that an update left as it was and the log does not repeat (TOAST). */
+export const UNAVAILABLE_VALUE = '__debezium_unavailable_value';
+
+function refused(code: string, message: string, hint: string): RefusedChange {
+  return {
+    kind: 'refused',
+    error: new ReachflowError(message, { code, domain: 'external', hint }),
+  };
+}
+
+function isUnavailable(value: unknown): boolean {
+  return Array.isArray(value) ? value.includes(UNAVAILABLE_VALUE) : value === UNAVAILABLE_VALUE;
+}
+
+function unavailableColumns(row: object): string[] {
+  return Object.entries(row).flatMap(([column, value]) => (isUnavailable(value) ? [column] : []));
+}
+
+/** The new row with each value that the log did not repeat taken from the old one: it is unchanged, after all. */
+function completed<R extends object>(after: R, before: R | null): R {
+  const columns = before === null ? [] : unavailableColumns(after);
+  if (before === null || columns.length === 0) return after;
+  const old = Object.entries(before).filter(([column]) => columns.includes(column));
+  return { ...after, ...Object.fromEntries(old) };
+}
+
+/**
+ * What a decoded change event says of one row. Undefined when it says nothing of one: a tombstone (null), a
+ * truncate (`t`) or a logical message (`m`). A new row never has `__debezium_unavailable_value` in it. Pure.
+ */
+export function readEnvelope<R extends object>(
+  envelope: CdcEnvelope<R> | null,
+): RowChange<R> | RefusedChange | undefined {
+  if (envelope === null || envelope.op === 't' || envelope.op === 'm') return undefined;
+  const { op, before, after, source } = envelope;
+  if (source.lsn === null) {
+    return refused(
+      'CDC_LSN_MISSING',
+      `a change of ${source.table} has no log sequence number, so its order is not known`,
+      'Only changes that Debezium captured from Postgres can be applied.',
+    );
+  }
+  const base = {
+    kind: 'change',
+    tableName: source.table,
+    version: source.lsn,
+    isSnapshot: op === 'r' || (source.snapshot !== null && source.snapshot !== 'false'),
+    tsMs: source.ts_ms,
+  } as const;
+  if (op === 'd') return { ...base, op, before, after: null };
+  if ((op !== 'c' && op !== 'u' && op !== 'r') || after === null) {
+    return refused(
+      'CDC_ENVELOPE_INVALID',
+      `a change of ${source.table} with op '${op}' ${after === null ? 'has no new row' : 'is not known'}`,
+      'Was it written by Debezium, and without a transformation that flattens it?',
+    );
+  }
+  const row = completed(after, before);
+  const missing = unavailableColumns(row);
+  if (missing.length > 0) {
+    return refused(
+      'CDC_VALUE_UNAVAILABLE',
+      `a change of ${source.table} does not carry the unchanged large value of ${missing.join(', ')}`,
+      `ALTER TABLE ${source.table} REPLICA IDENTITY FULL; -- then touch the row again`,
+    );
+  }
+  return { ...base, op, before, after: row };
+}

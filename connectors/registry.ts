@@ -1,0 +1,40 @@
+import type { Logger } from 'pino';
+import type { Publisher } from '../runtime/kafka/publisher.ts';
+import type { Connector } from './connector.ts';
+import type { ConnectConfig, DebeziumConfig } from './debezium/config.ts';
+import type { ConnectorEnvironment } from './debezium/connector-config.ts';
+import { createDebeziumConnector } from './debezium/debezium-connector.ts';
+import type { WebhookConfig } from './webhook/config.ts';
+import { createWebhookConnector } from './webhook/webhook-connector.ts';
+
+/** The sections of the configuration that connectors read. */
+export interface ConnectorConfigs {
+  readonly webhook: WebhookConfig;
+  readonly debezium: DebeziumConfig;
+  readonly connect: ConnectConfig;
+}
+
+/** What a process offers its connectors. */
+export interface ConnectorServices extends ConnectorEnvironment {
+  readonly publisher: Publisher;
+  readonly logger: Logger;
+}
+
+export interface ConnectorRegistration {
+  /** Also the section of its configuration. */
+  readonly name: string;
+  create(configs: ConnectorConfigs, services: ConnectorServices): Connector;
+}
+
+/** Every connector there is. Adding one: its folder, and its entry here. */
+export const connectors: readonly ConnectorRegistration[] = [
+  {
+    name: 'webhook',
+    create: ({ webhook }, services) => createWebhookConnector(webhook, services),
+  },
+  {
+    name: 'debezium',
+    create: ({ debezium, connect }, services) =>
+      createDebeziumConnector(debezium, { ...services, connect }),
+  },
+];

@@ -1,0 +1,61 @@
+import { pino } from 'pino';
+import { ReachflowError } from '../../runtime/errors.ts';
+import type { Publication, Publisher } from '../../runtime/kafka/publisher.ts';
+import type { TopicName } from '../../schemas/topics.ts';
+import { type WebhookConfig, webhookConfigSchema } from './config.ts';
+
+/** What the unit tests of this folder share. Tests only. */
+
+export const SECRET = 'correct-horse-battery-staple';
+export const OLD_SECRET = 'the-secret-before-the-rotation';
+export const NOW = Date.UTC(2026, 0, 15, 12, 0, 0);
+export const silent = pino({ level: 'silent' });
+
+type WebhookPublication = Publication<'webhook.received'>;
+
+/** The contract's test double: keeps what was published, or fails as it is told to. */
+export interface MemoryPublisher extends Publisher {
+  readonly published: WebhookPublication[];
+  /** How often publish was called. */
+  calls: number;
+  /** Thrown by each publish while it is set. */
+  failure: unknown;
+  /** Awaited before each publish resolves. */
+  gate: Promise<void>;
+}
+
+export function createMemoryPublisher(): MemoryPublisher {
+  const published: WebhookPublication[] = [];
+  return {
+    published,
+    calls: 0,
+    failure: undefined,
+    gate: Promise.resolve(),
+    async publish<T extends TopicName>(topic: T, record: Publication<T>) {
+      if (topic !== 'webhook.received') throw new Error(`unexpected topic ${topic}`);
+      this.calls += 1;
+      await this.gate;
+      if (this.failure !== undefined) throw this.failure;
+      published.push(record as unknown as WebhookPublication);
+    },
+  };
+}
+
+export function kafkaError(code: string, retry: 'none' | 'backoff'): ReachflowError {
+  return new ReachflowError(`test: ${code}`, { code, domain: 'external', retry });
+}
+
+/** A source of each scheme, and a free port. */
+export function testConfig(overrides: Partial<WebhookConfig> = {}): WebhookConfig {
+  return {
+    ...webhookConfigSchema.parse({
+      port: 0,
+      sources: {
+        shop: { scheme: 'hmac', tenant: 'acme', secrets: [SECRET, OLD_SECRET] },
+        github: { scheme: 'github', tenant: 'octo', secrets: [SECRET] },
+        multi: { scheme: 'hmac', tenantPointer: '/account/tenant', secrets: [SECRET] },
+      },
+    }),
+    ...overrides,
+  };
+}

@@ -1,0 +1,53 @@
+import { STATUS_CODES } from 'node:http';
+import { type ErrorDomain, ReachflowError } from '../../runtime/errors.ts';
+
+export interface ProblemOptions {
+  readonly status: number;
+  readonly code: string;
+  readonly hint: string;
+  /** Seconds after which to try again: the Retry-After header. */
+  readonly retryAfterSeconds?: number;
+  /** Further members of the problem document, e.g. `position`. */
+  readonly extensions?: Readonly<Record<string, unknown>>;
+  readonly cause?: unknown;
+}
+
+/** A request that is not accepted; thrown anywhere in the request's path, answered in one place. */
+export class ProblemError extends ReachflowError {
+  readonly status: number;
+  readonly retryAfterSeconds: number | undefined;
+  readonly extensions: Readonly<Record<string, unknown>>;
+
+  constructor(detail: string, options: ProblemOptions) {
+    const domain: ErrorDomain =
+      options.status < 500 ? 'user' : options.status === 503 ? 'external' : 'internal';
+    super(detail, {
+      code: options.code,
+      domain,
+      retry: options.retryAfterSeconds === undefined ? 'none' : 'backoff',
+      hint: options.hint,
+      cause: options.cause,
+    });
+    this.name = 'ProblemError';
+    this.status = options.status;
+    this.retryAfterSeconds = options.retryAfterSeconds;
+    this.extensions = options.extensions ?? {};
+  }
+}
+
+/** Media type of RFC 9457. */
+export const PROBLEM_JSON = 'application/problem+json';
+
+/** The RFC 9457 document of an error. `code` is stable; `detail` is for people and may change. */
+export function problemDocument(error: ProblemError, requestId: string): Record<string, unknown> {
+  return {
+    type: `urn:reachflow:problem:${error.code.toLowerCase().replaceAll('_', '-')}`,
+    title: STATUS_CODES[error.status] ?? 'Error',
+    status: error.status,
+    code: error.code,
+    detail: error.message,
+    hint: error.hint,
+    ...error.extensions,
+    request_id: requestId,
+  };
+}

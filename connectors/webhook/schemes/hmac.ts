@@ -1,0 +1,106 @@
+import {
+  anySignatureMatches,
+  deliveryIdMissing,
+  headerToken,
+  hmacSha256,
+  parseSha256Hex,
+  type SignatureScheme,
+  signatureMismatch,
+  signatureMissing,
+} from './scheme.ts';
+
+/**
+ * Reachflow's generic scheme, for senders that have none of their own:
+ *
+ *     x-reachflow-signature: t=<unix seconds>,v1=<hex>[,v1=<hex> …]
+ *     x-reachflow-delivery:  <id, the same on each retry>
+ *     x-reachflow-event:     <type of the event>
+ *
+ * Each `v1` is HMAC-SHA256, in lower-case hex, over `<t>.<raw body>`: the timestamp is signed, so a captured request is of
+ * no use after the replay window. Several `v1` let a sender sign with the old and the new secret at once.
+ */
+const SIGNATURE_HEADER = 'x-reachflow-signature';
+const DELIVERY_HEADER = 'x-reachflow-delivery';
+const EVENT_HEADER = 'x-reachflow-event';
+
+/** More than any rotation needs: it bounds the comparisons that one request can cause. */
+const MAX_SIGNATURES = 8;
+
+interface SignatureHeader {
+  /** As it was signed, digit by digit. */
+  readonly timestamp: string;
+  readonly signatures: readonly Buffer[];
+}
+
+function parseSignatureHeader(value: string | string[] | undefined): SignatureHeader | undefined {
+  if (typeof value !== 'string' || value.length > 1_024) return undefined;
+  let timestamp: string | undefined;
+  const signatures: Buffer[] = [];
+  for (const part of value.split(',')) {
+    const field = part.trim();
+    const equals = field.indexOf('=');
+    const name = field.slice(0, Math.max(equals, 0));
+    const text = field.slice(equals + 1);
+    if (name === 't') {
+      if (timestamp !== undefined || !/^\d{1,12}$/.test(text)) return undefined;
+      timestamp = text;
+    } else if (name === 'v1') {
+      const signature = parseSha256Hex(text);
+      if (signature === undefined || signatures.length === MAX_SIGNATURES) return undefined;
+      signatures.push(signature);
+    }
+    // Other fields are ignored: a later version of the scheme may add its own.
+  }
+  return timestamp === undefined || signatures.length === 0 ? undefined : { timestamp, signatures };
+}
+
+export const hmacScheme: SignatureScheme = {
+  name: 'hmac',
+  verify({ headers, rawBody, secrets, nowMs, windowMs }) {
+    const header = parseSignatureHeader(headers[SIGNATURE_HEADER]);
+    if (header === undefined) {
+      return signatureMissing(SIGNATURE_HEADER, 't=<unix seconds>,v1=<64 hex digits>');
+    }
+    const { timestamp, signatures } = header;
+    if (!anySignatureMatches(signatures, secrets, `${timestamp}.`, rawBody)) {
+      return signatureMismatch();
+    }
+    const signedAt = Number(timestamp) * 1_000;
+    if (Math.abs(nowMs - signedAt) > windowMs) {
+      return {
+        ok: false,
+        status: 401,
+        code: 'TIMESTAMP_OUTSIDE_WINDOW',
+        reason: `the signed timestamp ${timestamp} is ${Math.round(Math.abs(nowMs - signedAt) / 1_000)} s ${
+          signedAt < nowMs ? 'in the past' : 'in the future'
+        }; ${windowMs / 1_000} s are allowed`,
+        hint: "Sign each attempt anew with the current unix time in seconds, and check the sender's clock.",
+      };
+    }
+    const deliveryId = headerToken(headers, DELIVERY_HEADER);
+    if (deliveryId === undefined) return deliveryIdMissing(DELIVERY_HEADER);
+    const eventType = headerToken(headers, EVENT_HEADER);
+    return { ok: true, deliveryId, eventType, occurredAt: signedAt };
+  },
+};
+
+/**
+ * The headers that a sender puts on a request.
+ * @param input.timestampMs ms since the epoch; signed in whole seconds.
+ */
+export function signHmac(input: {
+  readonly secret: string;
+  readonly body: string | Uint8Array;
+  readonly deliveryId: string;
+  readonly eventType: string;
+  readonly timestampMs: number;
+}): Record<string, string> {
+  const timestamp = String(Math.floor(input.timestampMs / 1_000));
+  const signature = hmacSha256(input.secret, `${timestamp}.`, input.body).toString('hex');
+  return {
+    'content-type': 'application/json',
+    [SIGNATURE_HEADER]: `t=${timestamp},v1=${signature}`,
+    [DELIVERY_HEADER]: input.deliveryId,
+    [EVENT_HEADER]: input.eventType,
+  };
+}

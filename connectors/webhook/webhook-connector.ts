@@ -1,0 +1,142 @@
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import type { Publisher } from '../../runtime/kafka/publisher.ts';
+import type { Connector, ConnectorStatus } from '../connector.ts';
+import type { WebhookConfig } from './config.ts';
+import type { ProblemError } from './problem.ts';
+import { buildWebhookServer } from './server.ts';
+
+export interface WebhookConnectorDeps {
+  readonly publisher: Publisher;
+  readonly logger: Logger;
+  /** ms since the epoch; the system clock by default. */
+  readonly clock?: () => number;
+}
+
+export interface WebhookConnector extends Connector {
+  /** Base URL it listens on, e.g. `http://127.0.0.1:8080`. @throws ReachflowError `WEBHOOK_NOT_STARTED`. */
+  url(): string;
+}
+
+/** Receives webhooks over HTTP and publishes them to `webhook.received`. Can be started again after a stop. */
+export function createWebhookConnector(
+  config: WebhookConfig,
+  deps: WebhookConnectorDeps,
+): WebhookConnector {
+  const logger = deps.logger.child({ connector: 'webhook' });
+  const clock = deps.clock ?? Date.now;
+  let app: FastifyInstance | undefined;
+  let url: string | undefined;
+  let starting: Promise<void> | undefined;
+  let stopping: Promise<void> | undefined;
+  let lastFailure: { problem: ProblemError; at: number } | undefined;
+
+  /** A store that failed lately makes us unready, until it is worth another try. */
+  const publishFailure = (): ProblemError | undefined =>
+    lastFailure !== undefined && clock() - lastFailure.at < config.retryAfterSeconds * 1_000
+      ? lastFailure.problem
+      : undefined;
+
+  const unready = (): string | undefined => {
+    if (stopping !== undefined) return 'it is shutting down';
+    const failure = publishFailure();
+    return failure === undefined ? undefined : `${failure.message} (${failure.code})`;
+  };
+
+  async function listen(): Promise<void> {
+    const server = buildWebhookServer({
+      config,
+      publisher: deps.publisher,
+      logger,
+      clock,
+      isStopping: () => stopping !== undefined,
+      unready,
+      onPublished: (problem) => {
+        lastFailure = problem === undefined ? undefined : { problem, at: clock() };
+      },
+    });
+    try {
+      await server.listen({ host: config.host, port: config.port });
+    } catch (error) {
+      throw listenError(config, error);
+    }
+    app = server;
+    url = urlOf(server.server.address(), config.host);
+    logger.info({ url, sources: Object.keys(config.sources) }, 'webhook listening');
+  }
+
+  async function close(server: FastifyInstance): Promise<void> {
+    const cut = setTimeout(() => {
+      logger.warn(
+        { afterMs: config.shutdownTimeoutMs },
+        'webhook: cutting connections that did not end',
+      );
+      server.server.closeAllConnections();
+    }, config.shutdownTimeoutMs);
+    try {
+      await server.close();
+    } finally {
+      clearTimeout(cut);
+      app = undefined;
+      url = undefined;
+    }
+  }
+
+  return {
+    name: 'webhook',
+    topics: ['webhook.received'],
+    async start() {
+      await stopping;
+      if (app !== undefined) return;
+      starting ??= listen().finally(() => {
+        starting = undefined;
+      });
+      await starting;
+    },
+    async stop() {
+      await starting?.catch(() => undefined);
+      if (app === undefined) return;
+      stopping ??= close(app).finally(() => {
+        stopping = undefined;
+      });
+      await stopping;
+    },
+    async status(): Promise<ConnectorStatus> {
+      if (starting !== undefined)
+        return { name: 'webhook', state: 'starting', detail: 'opening its port' };
+      if (url === undefined) return { name: 'webhook', state: 'stopped', detail: 'not listening' };
+      const reason = unready();
+      return reason === undefined
+        ? { name: 'webhook', state: 'running', detail: `listening on ${url}` }
+        : { name: 'webhook', state: 'degraded', detail: `listening on ${url}; ${reason}` };
+    },
+    url() {
+      if (url !== undefined) return url;
+      throw new ReachflowError('the webhook connector is not listening', {
+        code: 'WEBHOOK_NOT_STARTED',
+        domain: 'internal',
+        hint: 'Await start() first.',
+      });
+    },
+  };
+}
+
+function listenError(config: WebhookConfig, error: unknown): ReachflowError {
+  const where = `${config.host}:${config.port}`;
+  return new ReachflowError(`cannot listen for webhooks on ${where}: ${errorMessage(error)}`, {
+    code: 'WEBHOOK_LISTEN_FAILED',
+    domain: 'user',
+    hint:
+      errorCode(error) === 'EADDRINUSE'
+        ? 'Another process has the port: set webhook.port (0 takes a free one).'
+        : 'Set webhook.host and webhook.port to an address of this machine.',
+    cause: error,
+  });
+}
+
+function urlOf(address: AddressInfo | string | null, host: string): string {
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

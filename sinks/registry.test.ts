@@ -1,0 +1,44 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { isTopicName } from '../schemas/topics.ts';
+import { sinkConfigSections, sinks } from './registry.ts';
+
+const configs = {
+  postgres: sinkConfigSections.postgres.parse({}),
+  clickhouse: sinkConfigSections.clickhouse.parse({}),
+  elasticsearch: sinkConfigSections.elasticsearch.parse({}),
+};
+
+describe('sink registry', () => {
+  it('makes every sink from defaults, without connecting, under its own name', async () => {
+    for (const { name, createSink } of sinks) {
+      const sink = createSink(configs, { logger: pino({ level: 'silent' }) });
+      expect(sink.name).toBe(name);
+      expect(sink.maxBatch).toBeGreaterThan(0);
+      expect(sink.topics.length).toBeGreaterThan(0);
+      expect(sink.topics.filter((topic) => !isTopicName(topic))).toEqual([]);
+      await sink.close();
+    }
+    expect(new Set(sinks.map(({ name }) => name)).size).toBe(sinks.length);
+  });
+
+  it('refuses unknown keys and names that would have to be quoted', () => {
+    const { postgres, clickhouse, elasticsearch } = sinkConfigSections;
+    expect(postgres.safeParse({ shema: 'x' }).success).toBe(false);
+    expect(postgres.safeParse({ schema: 'a"; DROP' }).success).toBe(false);
+    expect(clickhouse.safeParse({ database: 'a`b' }).success).toBe(false);
+    expect(elasticsearch.safeParse({ indexPrefix: 'Upper*' }).success).toBe(false);
+    expect(elasticsearch.safeParse({ gcDeletes: 'a week' }).success).toBe(false);
+  });
+
+  it('describes every field, and marks the secret ones', () => {
+    const secrets: string[] = [];
+    for (const [section, schema] of Object.entries(sinkConfigSections)) {
+      for (const [field, type] of Object.entries(schema.shape)) {
+        expect(type.description, `${section}.${field}`).toBeTruthy();
+        if (type.meta()?.['secret'] === true) secrets.push(`${section}.${field}`);
+      }
+    }
+    expect(secrets).toEqual(['postgres.url', 'clickhouse.password', 'elasticsearch.password']);
+  });
+});

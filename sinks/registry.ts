@@ -1,0 +1,43 @@
+import type { Sink } from '../runtime/delivery/sink.ts';
+import { type ClickhouseConfig, clickhouseConfigSchema } from './clickhouse/config.ts';
+import { createClickhouseSink } from './clickhouse/sink.ts';
+import type { SinkDeps } from './deps.ts';
+import { type ElasticsearchConfig, elasticsearchConfigSchema } from './elasticsearch/config.ts';
+import { createElasticsearchSink } from './elasticsearch/sink.ts';
+import { type PostgresConfig, postgresConfigSchema } from './postgres/config.ts';
+import { createPostgresSink } from './postgres/sink.ts';
+
+/** The sections of the configuration that sinks read, by section name. */
+export const sinkConfigSections = {
+  postgres: postgresConfigSchema,
+  clickhouse: clickhouseConfigSchema,
+  elasticsearch: elasticsearchConfigSchema,
+} as const;
+
+/** Those sections, parsed. The root configuration is one. */
+export interface SinkConfigs {
+  readonly postgres: PostgresConfig;
+  readonly clickhouse: ClickhouseConfig;
+  readonly elasticsearch: ElasticsearchConfig;
+}
+
+/** A sink that Reachflow knows. */
+export interface SinkEntry {
+  /** The same as the sink's own `name`. */
+  readonly name: string;
+  /** Makes the sink from its section. Connects only when opened. */
+  readonly createSink: (config: SinkConfigs, deps: SinkDeps) => Sink;
+}
+
+/** All sinks. A new one gets a line here and one above. */
+export const sinks: readonly SinkEntry[] = [
+  { name: 'postgres', createSink: (config, deps) => createPostgresSink(config.postgres, deps) },
+  {
+    name: 'clickhouse',
+    createSink: (config, deps) => createClickhouseSink(config.clickhouse, deps),
+  },
+  {
+    name: 'elasticsearch',
+    createSink: (config, deps) => createElasticsearchSink(config.elasticsearch, deps),
+  },
+];
