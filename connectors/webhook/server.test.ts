@@ -210,7 +210,7 @@ describe('a refused webhook publishes nothing and says why', () => {
       status: 400,
       code: 'DELIVERY_ID_MISSING',
     });
-    const { 'x-reachflow-event': _event, ...untyped } = signed('{}');
+    const { 'x-reachflow-event': _event, ...untyped } = signed('{}', { eventType: '' });
     expect(await refused(post(url, untyped, '{}'))).toMatchObject({
       status: 400,
       code: 'EVENT_TYPE_MISSING',

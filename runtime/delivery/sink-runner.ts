@@ -260,6 +260,15 @@ export class SinkRunner implements PartitionHandler {
   }
 }
 
+/** Without a version a deletion would lose against any row, and the row would stay. */
+function versionMissing(topic: string, key: string): ReachflowError {
+  return new ReachflowError(`the tombstone of ${key} in ${topic} has no header ${VERSION_HEADER}`, {
+    code: 'VERSION_MISSING',
+    domain: 'user',
+    hint: 'Write tombstones with the version of the deletion, larger than that of the record deleted.',
+  });
+}
+
 function toSinkRecord(
   topic: TopicName,
   partition: number,
@@ -273,5 +282,6 @@ function toSinkRecord(
   let version = 0n;
   if (typeof inValue === 'bigint') version = inValue;
   else if (header !== undefined && /^\d+$/.test(header)) version = BigInt(header);
+  else if (value === null) throw versionMissing(topic, key);
   return { topic, partition, offset, timestamp, key, value, version };
 }

@@ -16,8 +16,8 @@ import {
  *     x-reachflow-delivery:  <id, the same on each retry>
  *     x-reachflow-event:     <type of the event>
  *
- * Each `v1` is HMAC-SHA256, in lower-case hex, over `<t>.<raw body>`: the timestamp is signed, so a captured request is of
- * no use after the replay window. Several `v1` let a sender sign with the old and the new secret at once.
+ * Each `v1` is HMAC-SHA256, in lower-case hex, over `<t>.<delivery>.<event>.<raw body>`, a header that is not sent being
+ * empty: a captured request is of no use after the replay window, and not under another id within it. Several `v1` let a sender sign with the old and the new secret at once.
  */
 const SIGNATURE_HEADER = 'x-reachflow-signature';
 const DELIVERY_HEADER = 'x-reachflow-delivery';
@@ -54,6 +54,11 @@ function parseSignatureHeader(value: string | string[] | undefined): SignatureHe
   return timestamp === undefined || signatures.length === 0 ? undefined : { timestamp, signatures };
 }
 
+/** What is signed before the body. */
+function signedPrefix(timestamp: string, deliveryId: string, eventType = ''): string {
+  return `${timestamp}.${deliveryId}.${eventType}.`;
+}
+
 export const hmacScheme: SignatureScheme = {
   name: 'hmac',
   verify({ headers, rawBody, secrets, nowMs, windowMs }) {
@@ -62,7 +67,12 @@ export const hmacScheme: SignatureScheme = {
       return signatureMissing(SIGNATURE_HEADER, 't=<unix seconds>,v1=<64 hex digits>');
     }
     const { timestamp, signatures } = header;
-    if (!anySignatureMatches(signatures, secrets, `${timestamp}.`, rawBody)) {
+    const deliveryId = headerToken(headers, DELIVERY_HEADER);
+    const eventType = headerToken(headers, EVENT_HEADER);
+    // What is signed has to be there before it can be checked.
+    if (deliveryId === undefined) return deliveryIdMissing(DELIVERY_HEADER);
+    const signed = signedPrefix(timestamp, deliveryId, eventType);
+    if (!anySignatureMatches(signatures, secrets, signed, rawBody)) {
       return signatureMismatch();
     }
     const signedAt = Number(timestamp) * 1_000;
@@ -77,9 +87,6 @@ export const hmacScheme: SignatureScheme = {
         hint: "Sign each attempt anew with the current unix time in seconds, and check the sender's clock.",
       };
     }
-    const deliveryId = headerToken(headers, DELIVERY_HEADER);
-    if (deliveryId === undefined) return deliveryIdMissing(DELIVERY_HEADER);
-    const eventType = headerToken(headers, EVENT_HEADER);
     return { ok: true, deliveryId, eventType, occurredAt: signedAt };
   },
 };
@@ -96,7 +103,8 @@ export function signHmac(input: {
   readonly timestampMs: number;
 }): Record<string, string> {
   const timestamp = String(Math.floor(input.timestampMs / 1_000));
-  const signature = hmacSha256(input.secret, `${timestamp}.`, input.body).toString('hex');
+  const signed = signedPrefix(timestamp, input.deliveryId, input.eventType);
+  const signature = hmacSha256(input.secret, signed, input.body).toString('hex');
   return {
     'content-type': 'application/json',
     [SIGNATURE_HEADER]: `t=${timestamp},v1=${signature}`,

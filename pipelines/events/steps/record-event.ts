@@ -4,8 +4,8 @@ import { invalid } from '../../../runtime/operators/validation.ts';
 import { OK, type Outcome, type TaskContext } from '../../../runtime/task/processor.ts';
 import type { Validated } from './validate.ts';
 
-/** How long an event id is remembered. */
-export const DEDUP_TTL_MS = 24 * 3_600_000;
+/** How long an event id is remembered: longer than senders of webhooks retry (up to 80 h). */
+export const DEDUP_TTL_MS = 96 * 3_600_000;
 export const WINDOW_MS = 60_000;
 
 /** The store of seen event ids, declared by each processor that records events. */
