@@ -113,8 +113,11 @@ export class SinkRunner implements PartitionHandler {
     for (let from = 0; from < pending.length; from += sink.maxBatch) {
       if (!(await this.#deliver(pending.slice(from, from + sink.maxBatch), control))) return;
     }
-    const last = batch.records.at(-1);
-    if (last !== undefined) await control.commit(last.offset + 1n);
+    await control.commit(batch.nextOffset);
+  }
+
+  async onNothing(topic: string, partition: number, nextOffset: bigint): Promise<void> {
+    await this.#consumer?.commit(topic, partition, nextOffset);
   }
 
   async #decode(

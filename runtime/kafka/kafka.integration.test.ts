@@ -130,9 +130,10 @@ describe('the Kafka client on a real broker', () => {
       onFatal: (error) => expect.fail(error.message),
       handler: {
         onAssigned: async () => undefined,
+        onNothing: async () => undefined,
         onBatch: async (batch, control) => {
           batches.push(batch);
-          await control.commit((batch.records.at(-1)?.offset ?? 0n) + 1n);
+          await control.commit(batch.nextOffset);
         },
       },
     });

@@ -27,6 +27,11 @@ export interface PartitionHandler {
   onAssigned(partitions: readonly TopicPartition[]): Promise<void>;
   /** One batch of one partition; never two at once for the same partition within a generation. */
   onBatch(batch: PartitionBatch, control: BatchControl): Promise<void>;
+  /**
+   * Everything up to `nextOffset` was read and holds no record: markers and aborted transactions. Commit it,
+   * or the group seems to lag behind for ever.
+   */
+  onNothing(topic: string, partition: number, nextOffset: bigint): Promise<void>;
 }
 
 export interface PartitionConsumerOptions {
@@ -46,9 +51,16 @@ export interface PartitionConsumerOptions {
 }
 
 export interface PartitionConsumer {
+  /** Commits a position to the group. */
+  commit(topic: string, partition: number, nextOffset: bigint): Promise<void>;
   /** Finishes the batches under way, leaves the group. Idempotent. */
   stop(): Promise<void>;
 }
+
+type EndOfBatch = Pick<
+  kafkajs.ConsumerEndBatchProcessEvent['payload'],
+  'topic' | 'partition' | 'lastOffset'
+>;
 
 const MAX_RESTARTS = 30;
 
@@ -63,10 +75,10 @@ export async function startPartitionConsumer(
 ): Promise<PartitionConsumer> {
   const session = new ConsumerSession(client, options);
   await session.start();
-  return { stop: () => session.stop() };
+  return session;
 }
 
-class ConsumerSession {
+class ConsumerSession implements PartitionConsumer {
   readonly #client: KafkaClient;
   readonly #options: PartitionConsumerOptions;
   #consumer: kafkajs.Consumer | undefined;
@@ -102,6 +114,9 @@ class ConsumerSession {
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#onJoin(payload.memberAssignment as Record<string, number[]>);
     });
+    consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
+      if (payload.batchSize === 0) this.#onNothing(payload);
+    });
     consumer.on(consumer.events.CRASH, ({ payload }) => {
       void this.#onCrash(consumer, payload.error);
     });
@@ -128,6 +143,19 @@ class ConsumerSession {
     this.#assigned.catch((error: unknown) => this.#fatal('taking up partitions failed', error));
   }
 
+  #onNothing({ topic: name, partition, lastOffset }: EndOfBatch): void {
+    const topic = this.#client.logical(name);
+    if (topic === undefined || this.#stopping) return;
+    this.#assigned
+      .then(() => this.#options.handler.onNothing(topic, partition, BigInt(lastOffset) + 1n))
+      .catch((error: unknown) => {
+        this.#client.logger.debug(
+          { topic, partition, error: errorMessage(error) },
+          'position not committed',
+        );
+      });
+  }
+
   async #onBatch(payload: kafkajs.EachBatchPayload): Promise<void> {
     const { batch, heartbeat, pause, resolveOffset, isRunning, isStale } = payload;
     const topic = this.#client.logical(batch.topic);
@@ -136,18 +164,27 @@ class ConsumerSession {
     this.#restarts = 0;
     const { partition } = batch;
     await this.#options.handler.onBatch(
-      { topic, partition, records: batch.messages.map(toKafkaRecord) },
+      {
+        topic,
+        partition,
+        records: batch.messages.map(toKafkaRecord),
+        nextOffset: BigInt(batch.lastOffset()) + 1n,
+      },
       {
         heartbeat,
         stale: () => this.#stopping || !isRunning() || isStale(),
         pause: () => void pause(),
-        commit: async (nextOffset) => {
-          const offset = String(nextOffset);
-          await this.#consumer?.commitOffsets([{ topic: batch.topic, partition, offset }]);
-        },
+        commit: (nextOffset) => this.commit(topic, partition, nextOffset),
       },
     );
     resolveOffset(batch.lastOffset());
+  }
+
+  async commit(topic: string, partition: number, nextOffset: bigint): Promise<void> {
+    const offset = String(nextOffset);
+    await this.#consumer?.commitOffsets([
+      { topic: this.#client.physical(topic), partition, offset },
+    ]);
   }
 
   async #onCrash(consumer: kafkajs.Consumer, error: Error): Promise<void> {

@@ -16,6 +16,8 @@ export interface PartitionBatch {
   readonly topic: string;
   readonly partition: number;
   readonly records: readonly KafkaRecord[];
+  /** Where reading goes on: behind the last record and the transaction marker after it, if there is one. */
+  readonly nextOffset: bigint;
 }
 
 /** A record on its way to a topic. */

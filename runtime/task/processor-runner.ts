@@ -161,7 +161,7 @@ export class ProcessorRunner implements PartitionHandler {
     for (let attempt = 1; !control.stale(); attempt += 1) {
       const task = this.#tasks.get(batch.partition);
       try {
-        if (task !== undefined) return await task.run(batch.records, control.heartbeat);
+        if (task !== undefined) return await task.run(batch, control.heartbeat);
         await this.#ensureTasks([batch.partition]);
       } catch (error) {
         await this.#closeTask(batch.partition);
@@ -177,6 +177,10 @@ export class ProcessorRunner implements PartitionHandler {
         await waitWithHeartbeat(fenced ? 2_500 : backoffMs(attempt, RETRY), control.heartbeat);
       }
     }
+  }
+
+  async onNothing(_topic: string, partition: number, nextOffset: bigint): Promise<void> {
+    await this.#tasks.get(partition)?.skipTo(nextOffset);
   }
 
   #fail(batch: PartitionBatch, control: BatchControl, cause: unknown): void {

@@ -4,7 +4,12 @@ import { changelogOf, type TopicName, type TopicValue } from '../../schemas/topi
 import { deadLetter } from '../delivery/dead-letter.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import type { KafkaClient } from '../kafka/client.ts';
-import { type KafkaRecord, type OutgoingRecord, recordBytes } from '../kafka/record.ts';
+import {
+  type KafkaRecord,
+  type OutgoingRecord,
+  type PartitionBatch,
+  recordBytes,
+} from '../kafka/record.ts';
 import type { TransactionalProducer } from '../kafka/transactional-producer.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import { TaskState } from '../state/store.ts';
@@ -32,6 +37,8 @@ export interface TaskCounts {
   deadLettered: number;
   epochs: number;
 }
+
+type InputBatch = Pick<PartitionBatch, 'records' | 'nextOffset'>;
 
 /** An epoch is committed early once its outputs have this many bytes. */
 const MAX_EPOCH_BYTES = 4_194_304;
@@ -123,11 +130,24 @@ export class Task<T extends TopicName> {
    * Processes a batch, in one or more epochs; records before the position were processed already.
    * @throws ReachflowError `STEP_FAILED` (a bug, retry: none), or what a commit throws.
    */
-  run(records: readonly KafkaRecord[], heartbeat: () => Promise<void>): Promise<void> {
-    return this.#serially(() => this.#run(records, heartbeat));
+  run({ records, nextOffset }: InputBatch, heartbeat: () => Promise<void>): Promise<void> {
+    return this.#serially(() => this.#run(records, nextOffset, heartbeat));
   }
 
-  async #run(records: readonly KafkaRecord[], heartbeat: () => Promise<void>): Promise<void> {
+  /** Commits that the input was read up to `nextOffset`, where there was no record. */
+  skipTo(nextOffset: bigint): Promise<void> {
+    return this.#serially(async () => {
+      if (nextOffset <= this.#position) return;
+      this.#position = nextOffset;
+      await this.#commit();
+    });
+  }
+
+  async #run(
+    records: readonly KafkaRecord[],
+    nextOffset: bigint,
+    heartbeat: () => Promise<void>,
+  ): Promise<void> {
     const { codec, spec, client } = this.#options;
     await codec.load(
       spec.input,
@@ -145,7 +165,9 @@ export class Task<T extends TopicName> {
         inEpoch = 0;
       }
     }
-    if (inEpoch > 0) await this.#commit();
+    if (nextOffset <= this.#position && inEpoch === 0) return;
+    this.#position = nextOffset;
+    await this.#commit();
   }
 
   async #processOne(record: KafkaRecord): Promise<void> {
