@@ -1,16 +1,17 @@
-import kafkajs from 'kafkajs';
+import type { CompressionTypes as Compression, Kafka as KafkaJsKafka } from 'kafkajs';
 import type { Logger } from 'pino';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { type KafkaConfig, physicalName } from './config.ts';
+import { kafkajs } from './kafkajs.ts';
 
 const { Kafka, logLevel, Partitioners, CompressionTypes } = kafkajs;
 
 /** One connection profile to a cluster, shared by everything in `runtime/kafka`. */
 export interface KafkaClient {
-  readonly kafka: kafkajs.Kafka;
+  readonly kafka: KafkaJsKafka;
   readonly config: KafkaConfig;
   readonly logger: Logger;
-  readonly compression: kafkajs.CompressionTypes;
+  readonly compression: Compression;
   /** Logical name → name on the broker. */
   readonly physical: (name: string) => string;
   /** Name on the broker → logical name; undefined for another namespace's. */
@@ -48,8 +49,9 @@ export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaCli
       () =>
       ({ level, namespace, log: entry }) => {
         const { message, timestamp: _timestamp, logger: _logger, ...fields } = entry;
-        // Rebalances and retries are normal here; what matters is reported by the code that gives up.
-        const method = level <= logLevel.ERROR ? 'warn' : 'debug';
+        // Every answer that is retried is an error to these two; the code that gives up reports what matters.
+        const retried = namespace === 'Connection' || namespace === 'Producer';
+        const method = level <= logLevel.ERROR && !retried ? 'warn' : 'debug';
         log[method]({ namespace, ...fields, stack: undefined }, message);
       },
   });

@@ -60,7 +60,11 @@ export const kafkaConfigSchema = z.strictObject({
     .default(10_000)
     .describe('How long a publication may wait for acks=all, ms.'),
   maxEpochRecords: z.int().min(1).default(5_000).describe('Most input records of one transaction.'),
-  sessionTimeoutMs: z.int().min(6_000).default(30_000).describe('Consumer session timeout, ms.'),
+  sessionTimeoutMs: z
+    .int()
+    .min(6_000)
+    .default(10_000)
+    .describe('How long a dead worker keeps its partitions before others take them over, ms.'),
   fetchMaxWaitMs: z
     .int()
     .min(5)

@@ -11,8 +11,16 @@ export interface TopicPartition {
   readonly partition: number;
 }
 
+/** The member lost its place in the group while it worked on a batch. Let it pass: the client joins again. */
+export class GroupChanged extends Error {
+  constructor(cause: unknown) {
+    super('the consumer group is rebalancing', { cause });
+    this.name = 'GroupChanged';
+  }
+}
+
 export interface BatchControl {
-  /** Keeps the member in its group while a batch takes long. @throws when the group is rebalancing. */
+  /** Keeps the member in its group while a batch takes long. @throws GroupChanged when the group is rebalancing. */
   heartbeat(): Promise<void>;
   /** True once this batch must not be worked on any more: shutdown, or the partition went elsewhere. */
   stale(): boolean;
@@ -125,7 +133,7 @@ class ConsumerSession implements PartitionConsumer {
     await consumer.run({
       autoCommit: false,
       partitionsConsumedConcurrently: concurrency,
-      eachBatch: (payload) => this.#onBatch(payload),
+      eachBatch: (payload) => this.#eachBatch(payload),
     });
   }
 
@@ -156,11 +164,24 @@ class ConsumerSession implements PartitionConsumer {
       });
   }
 
+  async #eachBatch(payload: kafkajs.EachBatchPayload): Promise<void> {
+    try {
+      await this.#onBatch(payload);
+    } catch (error) {
+      // KafkaJS knows a rebalance by its own error.
+      throw error instanceof GroupChanged ? error.cause : error;
+    }
+  }
+
   async #onBatch(payload: kafkajs.EachBatchPayload): Promise<void> {
-    const { batch, heartbeat, pause, resolveOffset, isRunning, isStale } = payload;
+    const { batch, pause, resolveOffset, isRunning, isStale } = payload;
     const topic = this.#client.logical(batch.topic);
     if (topic === undefined) return;
-    await awaitWithHeartbeat(this.#assigned, heartbeat);
+    const heartbeat = () =>
+      payload.heartbeat().catch((error: unknown) => {
+        throw new GroupChanged(error);
+      });
+    await awaitWithHeartbeat(this.#assigned, payload.heartbeat);
     this.#restarts = 0;
     const { partition } = batch;
     await this.#options.handler.onBatch(

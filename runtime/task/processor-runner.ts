@@ -7,6 +7,7 @@ import { committedOffsets, topicOffsets } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import {
   type BatchControl,
+  GroupChanged,
   type PartitionConsumer,
   type PartitionHandler,
   startPartitionConsumer,
@@ -165,6 +166,7 @@ export class ProcessorRunner implements PartitionHandler {
         await this.#ensureTasks([batch.partition]);
       } catch (error) {
         await this.#closeTask(batch.partition);
+        if (error instanceof GroupChanged) throw error;
         if (!isRetriable(error) || attempt >= MAX_ATTEMPTS)
           return this.#fail(batch, control, error);
         this.#logger.warn(
