@@ -1,5 +1,4 @@
-import logUpdate from 'log-update';
-import { withoutPassword } from '../compose/external.ts';
+import { createLogUpdate } from 'log-update';
 import {
   type ComponentStatus,
   componentNames,
@@ -17,14 +16,16 @@ export interface StackView {
 
 /**
  * On a terminal one line per component, redrawn; otherwise plain lines: each change at once, and a step that
- * goes on and on every ten seconds.
+ * goes on and on every five seconds.
  */
 export function createStackView(stream: NodeJS.WriteStream = process.stderr): StackView {
-  return stream.isTTY ? redrawingView(stream) : lineView(stream);
+  // Some pseudo-terminals have no size: nothing could be redrawn there.
+  return stream.isTTY && stream.rows > 0 ? redrawingView(stream) : lineView(stream);
 }
 
 function redrawingView(stream: NodeJS.WriteStream): StackView {
   const latest = new Map<string, StackEvent>();
+  const redraw = createLogUpdate(stream);
   return {
     show(event) {
       latest.set(event.component, event);
@@ -33,15 +34,15 @@ function redrawingView(stream: NodeJS.WriteStream): StackView {
         .map((name) => latest.get(name))
         .filter((known) => known !== undefined)
         .map((known) => eventLine(known).slice(0, width - 1));
-      logUpdate(lines.join('\n'));
+      redraw(lines.join('\n'));
     },
     end() {
-      logUpdate.done();
+      redraw.done();
     },
   };
 }
 
-const REPEAT_MS = 10_000;
+const REPEAT_MS = 5_000;
 
 function lineView(stream: NodeJS.WriteStream): StackView {
   const shown = new Map<string, { key: string; at: number }>();
@@ -77,7 +78,7 @@ export function statusTable(status: StackStatus): string {
   const rows = status.components.map((component) => [
     component.name,
     component.version,
-    withoutPassword(component.endpoint),
+    component.endpoint,
     component.state,
     megabytes(component.rssBytes),
     startTime(component),

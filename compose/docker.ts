@@ -215,26 +215,28 @@ async function requireCompatibility(registryUrl: string): Promise<void> {
   });
 }
 
+const NOT_FOUND = 127;
+
 async function assertDocker(): Promise<void> {
-  const version = await docker(['compose', 'version']);
-  if (version.exitCode !== 0) {
-    throw new ReachflowError('Docker with the Compose plugin (2.20 or newer) is missing.', {
-      code: 'DOCKER_NOT_FOUND',
-      domain: 'user',
+  const info = await docker(['info', '--format', '{{.ServerVersion}}']);
+  const plugin = info.exitCode === NOT_FOUND ? info : await docker(['compose', 'version']);
+  if (info.exitCode !== 0 && info.exitCode !== NOT_FOUND) {
+    throw new ReachflowError('Docker is installed, but no Docker engine answers.', {
+      code: 'DOCKER_UNAVAILABLE',
+      domain: 'external',
+      retry: 'backoff',
       hint:
-        'Install Docker Desktop, or `apt install docker.io docker-compose-v2`; without Docker: ' +
-        '`reachflow stack up --engine embedded`.',
+        'Start Docker, or check DOCKER_HOST and your permission to use it; without Docker: ' +
+        `\`reachflow stack up --engine embedded\`. Docker says: ${info.errors.trim().split('\n')[0]}`,
     });
   }
-  const info = await docker(['info', '--format', '{{.ServerVersion}}']);
-  if (info.exitCode === 0) return;
-  throw new ReachflowError('Docker is installed, but no Docker engine answers.', {
-    code: 'DOCKER_UNAVAILABLE',
-    domain: 'external',
-    retry: 'backoff',
+  if (plugin.exitCode === 0) return;
+  throw new ReachflowError('Docker with the Compose plugin (2.20 or newer) is missing.', {
+    code: 'DOCKER_NOT_FOUND',
+    domain: 'user',
     hint:
-      'Start Docker, or check DOCKER_HOST and your permission to use it; without Docker: ' +
-      `\`reachflow stack up --engine embedded\`. Docker says: ${info.errors.trim().split('\n')[0]}`,
+      'Install Docker Desktop, or `apt install docker.io docker-compose-v2`; without Docker: ' +
+      '`reachflow stack up --engine embedded`.',
   });
 }
 
@@ -279,7 +281,7 @@ async function docker(
   };
   options.signal?.addEventListener('abort', stop, { once: true });
   const exitCode = await new Promise<number>((resolve) => {
-    child.once('error', (error) => resolve(errorCode(error) === 'ENOENT' ? 127 : 1));
+    child.once('error', (error) => resolve(errorCode(error) === 'ENOENT' ? NOT_FOUND : 1));
     child.once('close', (code) => resolve(code ?? 1));
   });
   options.signal?.removeEventListener('abort', stop);

@@ -90,6 +90,27 @@ export function withoutPassword(url: string): string {
   return parsed.toString();
 }
 
+/** A status as it may be shown. */
+export function withoutPasswords(status: StackStatus): StackStatus {
+  const { endpoints, components } = status;
+  const hide = <T extends { readonly url: string }>(endpoint: T): T => ({
+    ...endpoint,
+    url: withoutPassword(endpoint.url),
+  });
+  return {
+    ...status,
+    endpoints: {
+      kafka: endpoints.kafka,
+      registry: hide(endpoints.registry),
+      connect: hide(endpoints.connect),
+      postgres: hide(endpoints.postgres),
+      clickhouse: { ...hide(endpoints.clickhouse), password: '***' },
+      elasticsearch: hide(endpoints.elasticsearch),
+    },
+    components: components.map((one) => ({ ...one, endpoint: withoutPassword(one.endpoint) })),
+  };
+}
+
 /** fetch() and pg hide the system's error code in a cause or a list. */
 function reasonOf(error: unknown): string {
   const causes = [error, error instanceof Error ? error.cause : undefined];

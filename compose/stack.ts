@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { ReachflowError } from '../runtime/errors.ts';
 import {
   dockerLogs,
@@ -8,7 +10,7 @@ import {
   upDocker,
 } from './docker.ts';
 import { embeddedEndpoints } from './embedded/endpoints.ts';
-import { stackLayout } from './embedded/layout.ts';
+import { stackLayout, stackSubdirectories } from './embedded/layout.ts';
 import { followLog } from './embedded/logs.ts';
 import type { Ports } from './embedded/ports.ts';
 import { signalProcess } from './embedded/process-identity.ts';
@@ -72,6 +74,7 @@ export async function downStack(
   dir: string,
   onProgress: Report = silent,
 ): Promise<ComponentName[]> {
+  if (!existsSync(dir)) return [];
   return withStackLock({ dir, onProgress }, () => down(dir, onProgress));
 }
 
@@ -81,16 +84,22 @@ async function down(dir: string, onProgress: Report): Promise<ComponentName[]> {
   return stopComponents(layout, componentNames, onProgress);
 }
 
-/** Stop the stack and remove its data, configuration and logs. Provisioned engines stay in the user cache. */
-export async function resetStack(dir: string, onProgress: Report = silent): Promise<void> {
+/**
+ * Stop the stack and remove its data, configuration and logs. Provisioned engines stay in the user cache.
+ * Returns false when `dir` holds no stack.
+ */
+export async function resetStack(dir: string, onProgress: Report = silent): Promise<boolean> {
+  const layout = stackLayout(dir);
+  // A directory that holds no stack is somebody else's: its `data` and `logs` are not ours to remove.
+  if (!existsSync(layout.stateFile)) return false;
   await withStackLock({ dir, onProgress }, async () => {
-    const layout = stackLayout(dir);
     // A state that cannot be read is one of the reasons to reset: the processes' records do not depend on it.
     const docker = engineOf(dir) === 'docker';
     if (docker) await resetDocker(onProgress);
     else await stopComponents(layout, componentNames, onProgress);
     await removeEmbeddedData(layout);
   });
+  return true;
 }
 
 /** What runs, how much memory it takes and whether it answers; undefined when no stack was started in `dir`. */
@@ -193,11 +202,23 @@ function engineOf(dir: string): StackState['engine'] | undefined {
 
 /** One directory is one stack: its data belongs to the engine that wrote it. */
 function assertSameEngine(state: StackState | undefined, options: StackOptions): void {
+  if (state === undefined && options.engine === 'embedded') assertNotForeign(options.dir);
   if (state === undefined || options.engine === 'external' || state.engine === options.engine)
     return;
   throw new ReachflowError(`${options.dir} holds a stack of the engine \`${state.engine}\`.`, {
     code: 'STACK_ENGINE_MISMATCH',
     domain: 'user',
     hint: `Use another directory (\`--dir\`), or remove that stack: \`reachflow stack reset --dir ${options.dir}\`.`,
+  });
+}
+
+/** Our subdirectories never exist without our state file, so these are somebody else's. */
+function assertNotForeign(dir: string): void {
+  const found = stackSubdirectories.filter((name) => existsSync(join(dir, name)));
+  if (found.length === 0) return;
+  throw new ReachflowError(`${dir} is no stack directory, and has ${found.join(', ')} already.`, {
+    code: 'STACK_DIR_IN_USE',
+    domain: 'user',
+    hint: 'Choose an empty or new directory with `--dir` or `stack.dir`.',
   });
 }

@@ -6,13 +6,15 @@ FROM ${KAFKA_IMAGE} AS kafka
 
 FROM maven:3.9-eclipse-temurin-21 AS plugins
 WORKDIR /build
-COPY embedded/connect/debezium/pom.xml debezium/pom.xml
-RUN mvn -B -ntp -C -f debezium/pom.xml dependency:unpack \
+COPY embedded/connect/debezium debezium
+RUN mvn -B -ntp -f debezium/pom.xml dependency:unpack \
       -Dreachflow.output=/plugins \
- && rm -rf /plugins/.markers /plugins/.maven
-COPY embedded/connect/converter/pom.xml converter/pom.xml
-RUN mvn -B -ntp -C -f converter/pom.xml dependency:copy-dependencies \
-      -DincludeScope=runtime -Dreachflow.output=/plugins/reachflow-converter
+ && rm -rf /plugins/.markers /plugins/.maven \
+ && cd /plugins && sha256sum --check --quiet /build/debezium/files.sha256
+COPY embedded/connect/converter/pom.xml embedded/connect/converter/files.sha256 converter/
+RUN mvn -B -ntp -f converter/pom.xml dependency:copy-dependencies \
+      -DincludeScope=runtime -Dreachflow.output=/plugins/reachflow-converter \
+ && cd /plugins/reachflow-converter && sha256sum --check --quiet /build/converter/files.sha256
 COPY --from=kafka /opt/kafka/libs /kafka-libs
 COPY embedded/connect/converter/io converter/io
 RUN mkdir -p classes/META-INF/services \

@@ -31,6 +31,8 @@ const DEFAULT_TIMEOUT_MS = 15 * 60_000;
  * @throws ReachflowError `STACK_LOCKED` after the timeout, `STACK_ABORTED` when the signal fires first.
  */
 export async function acquireLock(directory: string, options: LockOptions = {}): Promise<Lock> {
+  // Elsewhere only the Docker engine runs, and Compose orders its own operations.
+  if (process.platform !== 'linux') return { release: async () => undefined };
   const name = lockName(directory);
   const began = Date.now();
   const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;

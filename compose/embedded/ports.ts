@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ReachflowError } from '../../runtime/errors.ts';
 import type { ComponentName } from '../types.ts';
 
@@ -42,7 +43,7 @@ export async function choosePorts(
   for (const name of portNames) {
     const port = previous[name];
     if (port === undefined) continue;
-    if (running.has(portOwners[name]) || (await isFree(port))) {
+    if (running.has(portOwners[name]) || (await becomesFree(port, isFree))) {
       chosen[name] = port;
       taken.add(port);
     }
@@ -50,6 +51,21 @@ export async function choosePorts(
   const candidates = candidatePorts(dir);
   for (const name of portNames) chosen[name] ??= await nextFree(candidates, taken, isFree);
   return chosen as Ports;
+}
+
+const RELEASE_TRIES = 5;
+const RELEASE_POLL_MS = 100;
+
+/** A port that its last user has just given up may take a moment; moving an engine would be worse. */
+async function becomesFree(
+  port: number,
+  isFree: (port: number) => Promise<boolean>,
+): Promise<boolean> {
+  for (let attempt = 0; attempt < RELEASE_TRIES; attempt++) {
+    if (await isFree(port)) return true;
+    await sleep(RELEASE_POLL_MS);
+  }
+  return false;
 }
 
 async function nextFree(

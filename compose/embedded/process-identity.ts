@@ -15,6 +15,8 @@ export interface ProcessStat {
   readonly state: string;
   readonly parentPid: number;
   readonly startTicks: string;
+  /** Threads that have not ended, the first one included. */
+  readonly threads: number;
 }
 
 /**
@@ -33,7 +35,7 @@ export function parseStat(line: string): ProcessStat | undefined {
   const startTicks = fields[19];
   if (state === undefined || startTicks === undefined || !/^\d+$/.test(startTicks))
     return undefined;
-  return { pid, state, parentPid: Number(parent), startTicks };
+  return { pid, state, parentPid: Number(parent), startTicks, threads: Number(fields[17]) };
 }
 
 /** The id of this boot of the kernel. */
@@ -57,11 +59,15 @@ export function identify(pid: number): ProcessIdentity | undefined {
     : { pid: stat.pid, startTicks: stat.startTicks, bootId: readBootId() };
 }
 
-/** Does this very process still run? A zombie has ended: only its parent has not looked yet. */
+/**
+ * Does this very process still run? A zombie has ended: only its parent has not looked yet. But while other
+ * threads of it are still ending, it holds its ports and files.
+ */
 export function isAlive(identity: ProcessIdentity): boolean {
   const stat = readStat(identity.pid);
   if (stat === undefined || stat.startTicks !== identity.startTicks) return false;
-  return stat.state !== 'Z' && stat.state !== 'X' && readBootId() === identity.bootId;
+  const ended = stat.state === 'X' || (stat.state === 'Z' && stat.threads <= 1);
+  return !ended && readBootId() === identity.bootId;
 }
 
 /**

@@ -57,10 +57,10 @@ export async function upEmbedded(
   }
   const context = startContext(layout, ports, options, state);
   if (missing.size > 0) {
-    await provision(
-      [...missing].map((name) => embeddedComponents[name]),
-      { ...options, jdk: context.jdk },
-    );
+    const components = [...missing].map((name) => embeddedComponents[name]);
+    // Before anything is downloaded or started: without a JDK none of it would be of use.
+    if (components.some(({ jvm }) => jvm)) context.jdk();
+    await provision(components, { ...options, jdk: context.jdk });
     await writeState(layout, {
       format: 1,
       engine: 'embedded',

@@ -48,7 +48,7 @@ export function readState(layout: StackLayout): StackState | undefined {
   throw new ReachflowError(`${layout.stateFile} is not a stack state of this version`, {
     code: 'STACK_STATE_INVALID',
     domain: 'user',
-    hint: '`reachflow stack reset` removes the stack and its data; the next start is a first one.',
+    hint: '`reachflow stack reset --yes` removes the stack and its data; the next start is a first one.',
     cause: parsed.error,
   });
 }

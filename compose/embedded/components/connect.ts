@@ -24,7 +24,12 @@ export const connectComponent: EmbeddedComponent = {
     return {
       file: join(context.jdk().home, 'bin', 'java'),
       args: [
-        ...jvmFlags(context, { name: 'connect', heapMegabytes: 768, compiler: 'full' }),
+        ...jvmFlags(context, {
+          name: 'connect',
+          unit: 'kafka',
+          heapMegabytes: 768,
+          compiler: 'full',
+        }),
         `-Dlog4j2.configurationFile=${kafkaLog4j}`,
         ...['-cp', kafkaClassPath(context)],
         'org.apache.kafka.connect.cli.ConnectDistributed',

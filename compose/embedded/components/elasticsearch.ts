@@ -45,7 +45,12 @@ export const elasticsearchComponent: EmbeddedComponent = {
     return {
       file: join(context.jdk().home, 'bin', 'java'),
       args: [
-        ...jvmFlags(context, { name: 'elasticsearch', heapMegabytes: 512, compiler: 'full' }),
+        ...jvmFlags(context, {
+          name: 'elasticsearch',
+          unit: 'elasticsearch',
+          heapMegabytes: 512,
+          compiler: 'full',
+        }),
         `-Des.path.home=${home}`,
         '-Des.distribution.type=tar',
         // The vector library is part of the distribution only.

@@ -34,7 +34,12 @@ export const kafkaComponent: EmbeddedComponent = {
     return {
       file: join(context.jdk().home, 'bin', 'java'),
       args: [
-        ...jvmFlags(context, { name: 'kafka', heapMegabytes: 512, compiler: 'full' }),
+        ...jvmFlags(context, {
+          name: 'kafka',
+          unit: 'kafka',
+          heapMegabytes: 512,
+          compiler: 'full',
+        }),
         `-Dlog4j2.configurationFile=${kafkaLog4j}`,
         ...['-cp', kafkaClassPath(context), 'kafka.Kafka', configFile(context)],
       ],
@@ -87,6 +92,9 @@ function serverProperties({ layout, ports }: StartContext) {
     'share.coordinator.state.topic.replication.factor': 1,
     'share.coordinator.state.topic.min.isr': 1,
     'group.initial.rebalance.delay.ms': 0,
+    // After a SIGKILL the controller refuses the restarted broker until its old session has ended (default 9 s).
+    'broker.session.timeout.ms': 5_000,
+    'broker.heartbeat.interval.ms': 1_000,
     'log.segment.bytes': 134_217_728,
     'log.cleaner.dedupe.buffer.size': 33_554_432,
     'num.network.threads': 2,
@@ -104,7 +112,12 @@ async function formatOnce(context: StartContext): Promise<void> {
     {
       file: join(context.jdk().home, 'bin', 'java'),
       args: [
-        ...jvmFlags(context, { name: 'kafka-format', heapMegabytes: 128, compiler: 'quick' }),
+        ...jvmFlags(context, {
+          name: 'kafka-format',
+          unit: 'kafka',
+          heapMegabytes: 128,
+          compiler: 'quick',
+        }),
         `-Dlog4j2.configurationFile=${kafkaLog4j}`,
         ...['-cp', kafkaClassPath(context), 'kafka.tools.StorageTool', 'format'],
         ...['--ignore-formatted', '-t', context.clusterId, '-c', configFile(context)],

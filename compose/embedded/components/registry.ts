@@ -31,7 +31,12 @@ export const registryComponent: EmbeddedComponent = {
     return {
       file: join(context.jdk().home, 'bin', 'java'),
       args: [
-        ...jvmFlags(context, { name: 'registry', heapMegabytes: 256, compiler: 'quick' }),
+        ...jvmFlags(context, {
+          name: 'registry',
+          unit: 'registry',
+          heapMegabytes: 256,
+          compiler: 'quick',
+        }),
         '-Djava.util.logging.manager=org.jboss.logmanager.LogManager',
         ...['-jar', join(context.home('registry'), `apicurio-registry-app-${version}-runner.jar`)],
       ],

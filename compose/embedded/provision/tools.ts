@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline';
 import { ReachflowError } from '../../../runtime/errors.ts';
 import { aborted } from '../lock.ts';
 import type { Jdk } from '../toolchain.ts';
+import { FILE_LIST, verifyFiles } from './file-list.ts';
 
 /** The last lines of a failed command that its error quotes. */
 const QUOTED_LINES = 12;
@@ -73,8 +74,8 @@ export interface MavenCall {
   readonly outputDir: string;
   /** `copy`: jars with all they need at run time. `unpack`: the listed archives' contents. */
   readonly mode: 'copy' | 'unpack';
-  /** How the names of some files or directories begin that must be there afterwards. */
-  readonly expects: readonly string[];
+  /** false only to make the list of files that all other calls are verified against. */
+  readonly verify?: boolean;
   readonly onProgress: (message: string) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -107,7 +108,7 @@ export async function runMaven(call: MavenCall): Promise<void> {
     `Maven (${goal} of ${call.pomDir})`,
     call.mvn,
     [
-      ...['--batch-mode', '--strict-checksums', '--file', join(call.pomDir, 'pom.xml')],
+      ...['--batch-mode', '--file', join(call.pomDir, 'pom.xml')],
       ...[`dependency:${goal}`, `-Dreachflow.output=${call.outputDir}`, ...options],
     ],
     { env: { ...process.env, JAVA_HOME: call.jdk.home }, onLine, signal: call.signal },
@@ -115,15 +116,7 @@ export async function runMaven(call: MavenCall): Promise<void> {
   for (const name of ['.markers', '.maven']) {
     await rm(join(call.outputDir, name), { recursive: true, force: true });
   }
-  const found = await readdir(call.outputDir);
-  const missing = call.expects.filter((prefix) => !found.some((name) => name.startsWith(prefix)));
-  if (missing.length > 0) {
-    throw new ReachflowError(`Maven succeeded, but did not deliver ${missing.join(', ')}`, {
-      code: 'STACK_COMMAND_FAILED',
-      domain: 'external',
-      hint: `Run it again; it reads ${join(call.pomDir, 'pom.xml')}.`,
-    });
-  }
+  if (call.verify !== false) await verifyFiles(call.outputDir, join(call.pomDir, FILE_LIST));
 }
 
 export interface JavaBuild {

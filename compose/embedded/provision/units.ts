@@ -5,11 +5,13 @@ import { basename, join } from 'node:path';
 import { ReachflowError } from '../../../runtime/errors.ts';
 import { composeDir } from '../layout.ts';
 import { dockerHint } from '../platform.ts';
+import { FILE_LIST } from './file-list.ts';
 import { buildJar, jarsIn, run, runMaven } from './tools.ts';
 import type { BuildContext, ProvisionUnit, UnitName } from './unit.ts';
 
 const embedded = join(composeDir, 'embedded');
-const poms = {
+/** Where the poms are; each has its list of files beside it. */
+export const poms = {
   kafka: join(embedded, 'kafka'),
   debezium: join(embedded, 'connect', 'debezium'),
   converter: join(embedded, 'connect', 'converter'),
@@ -21,7 +23,7 @@ const poms = {
 const kafka: ProvisionUnit = {
   name: 'kafka',
   component: 'kafka',
-  inputs: [join(poms.kafka, 'pom.xml')],
+  inputs: [join(poms.kafka, 'pom.xml'), join(poms.kafka, FILE_LIST)],
   needs: [],
   async build(context) {
     await runMaven({
@@ -29,7 +31,6 @@ const kafka: ProvisionUnit = {
       pomDir: poms.kafka,
       outputDir: join(context.outputDir, 'lib'),
       mode: 'copy',
-      expects: ['kafka_2.13-', 'kafka-tools-', 'connect-runtime-', 'log4j-slf4j-impl-'],
     });
   },
 };
@@ -38,17 +39,15 @@ const kafka: ProvisionUnit = {
 const connectPlugins: ProvisionUnit = {
   name: 'connect-plugins',
   component: 'connect',
-  inputs: [join(poms.debezium, 'pom.xml'), poms.converter],
+  inputs: [poms.debezium, poms.converter],
   needs: ['kafka'],
   async build(context) {
     const { outputDir } = context;
-    const connectors = ['postgres', 'mysql', 'mariadb'].map((name) => `debezium-connector-${name}`);
     await runMaven({
       ...context,
       pomDir: poms.debezium,
       outputDir,
       mode: 'unpack',
-      expects: connectors,
     });
     const converterDir = join(outputDir, 'reachflow-converter');
     await runMaven({
@@ -56,7 +55,6 @@ const connectPlugins: ProvisionUnit = {
       pomDir: poms.converter,
       outputDir: converterDir,
       mode: 'copy',
-      expects: ['apicurio-registry-utils-converter-', 'avro-'],
     });
     context.onProgress('compiling the Avro converter');
     const resources = await mkdtemp(join(tmpdir(), 'reachflow-converter-'));
@@ -89,14 +87,13 @@ const connectPlugins: ProvisionUnit = {
 const registry: ProvisionUnit = {
   name: 'registry',
   component: 'registry',
-  inputs: [join(poms.registry, 'pom.xml')],
+  inputs: [poms.registry],
   needs: [],
   async build(context) {
     await runMaven({
       ...context,
       pomDir: poms.registry,
       mode: 'unpack',
-      expects: ['apicurio-registry-app-', 'lib'],
     });
   },
 };
@@ -107,6 +104,7 @@ const elasticsearch: ProvisionUnit = {
   component: 'elasticsearch',
   inputs: [
     join(poms.elasticsearch, 'pom.xml'),
+    join(poms.elasticsearch, FILE_LIST),
     join(poms.elasticsearch, 'plugin-descriptor.properties'),
     join(poms.elasticsearch, 'java'),
   ],
@@ -119,7 +117,6 @@ const elasticsearch: ProvisionUnit = {
       pomDir: poms.elasticsearch,
       outputDir: lib,
       mode: 'copy',
-      expects: ['elasticsearch-', 'lucene-core-', 'transport-netty4-'],
     });
     await layOutHttpModule(context, lib);
     await placeZstd(lib);
