@@ -1,0 +1,115 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { stackConfigSchema } from '../../compose/config.ts';
+import { downStack, killComponent, startComponent, upStack } from '../../compose/stack.ts';
+import { webhookConfigSchema } from '../../connectors/webhook/config.ts';
+import { signHmac } from '../../connectors/webhook/schemes/hmac.ts';
+import {
+  createWebhookConnector,
+  type WebhookConnector,
+} from '../../connectors/webhook/webhook-connector.ts';
+import { ensureTopics } from '../../runtime/kafka/admin.ts';
+import { createPublisher, type OwnedPublisher } from '../../runtime/kafka/batching-publisher.ts';
+import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.ts';
+import { kafkaConfigSchema } from '../../runtime/kafka/config.ts';
+import { readTopic } from '../../runtime/kafka/reader.ts';
+import { planTopics } from '../../runtime/topic-plan.ts';
+import { TopicCodec } from '../../schemas/codec.ts';
+import { createSchemaRegistryClient } from '../../schemas/registry.ts';
+import { eventually, testLogger } from '../support/kafka.ts';
+
+const SECRET = 'a-secret-of-this-test-only';
+
+describe('webhooks while the broker is away', () => {
+  let dir: string;
+  let client: KafkaClient;
+  let codec: TopicCodec;
+  let publisher: OwnedPublisher;
+  let webhook: WebhookConnector;
+  const answers = new Map<string, number>();
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'reachflow-broker-away-'));
+    const { endpoints } = await upStack({
+      engine: 'embedded',
+      dir,
+      cacheDir: process.env['REACHFLOW_STACK_CACHE_DIR'] ?? stackConfigSchema.parse({}).cacheDir,
+      components: ['kafka', 'registry'],
+      onProgress: () => undefined,
+    });
+    client = createKafkaClient(
+      kafkaConfigSchema.parse({ brokers: endpoints.kafka.brokers }),
+      testLogger,
+    );
+    codec = new TopicCodec(createSchemaRegistryClient(endpoints.registry.url), client.physical);
+    await ensureTopics(client, planTopics([], [], 4));
+    publisher = await createPublisher(client, codec);
+    const sources = {
+      shop: { scheme: 'hmac', tenant: 't', secrets: [SECRET], entityPointers: ['/id'] },
+    };
+    webhook = createWebhookConnector(webhookConfigSchema.parse({ port: 0, sources }), {
+      publisher,
+      logger: testLogger,
+    });
+    await webhook.start();
+  }, 120_000);
+
+  afterAll(async () => {
+    await webhook?.stop();
+    await publisher?.close().catch(() => undefined);
+    await downStack(dir);
+    await rm(dir, { recursive: true, force: true });
+  }, 60_000);
+
+  async function post(deliveryId: string): Promise<Response> {
+    const body = `{"id":"${deliveryId}"}`;
+    const headers = signHmac({
+      secret: SECRET,
+      body,
+      deliveryId,
+      eventType: 'e',
+      timestampMs: Date.now(),
+    });
+    const response = await fetch(`${webhook.url()}/webhooks/ingest/shop`, {
+      method: 'POST',
+      headers,
+      body,
+    });
+    answers.set(deliveryId, response.status);
+    await response.body?.cancel();
+    return response;
+  }
+
+  const batch = (name: string) =>
+    Promise.all(Array.from({ length: 50 }, (_, i) => post(`${name}-${i}`)));
+
+  it('answers 503 with Retry-After, recovers by itself, and has stored just what it accepted', async () => {
+    for (const { status } of await batch('before')) expect(status).toBe(202);
+
+    await killComponent(dir, 'kafka', 'SIGKILL');
+    for (const response of await batch('away')) {
+      expect(response.status).toBe(503);
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
+    }
+
+    await startComponent(dir, 'kafka');
+    let attempt = 0;
+    await eventually(
+      'accepts again',
+      async () => (await post(`again-${attempt++}`)).status === 202,
+    );
+    for (const { status } of await batch('after')) expect(status).toBe(202);
+
+    const values: Buffer[] = [];
+    await readTopic(client, {
+      topic: 'webhook.received',
+      onRecord: ({ value }) => void (value && values.push(value)),
+    });
+    await codec.load('webhook.received', values);
+    const stored = values.map((value) => codec.decode('webhook.received', value).delivery_id);
+    const accepted = [...answers].filter(([, status]) => status === 202).map(([id]) => id);
+    expect(stored.toSorted()).toEqual(accepted.toSorted());
+  }, 120_000);
+});
