@@ -1,4 +1,6 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type kafkajs from 'kafkajs';
+import { backoffMs } from '../backoff.ts';
 import { ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 
@@ -13,7 +15,26 @@ export interface TopicPlan {
   readonly maxMessageBytes: number;
 }
 
-/** Runs `work` with a connected admin client. @throws ReachflowError `KAFKA_UNAVAILABLE`. */
+/** Answers of a broker that does not know yet what the controller has decided: a moment later it does. */
+const NOT_YET = new Set([
+  'LEADER_NOT_AVAILABLE',
+  'NOT_LEADER_FOR_PARTITION',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'NOT_COORDINATOR_FOR_GROUP',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'GROUP_LOAD_IN_PROGRESS',
+]);
+const MAX_ATTEMPTS = 8;
+
+function isNotYet(error: unknown): boolean {
+  const type = (error as { type?: unknown } | null)?.type;
+  return typeof type === 'string' && NOT_YET.has(type);
+}
+
+/**
+ * Runs `work` with a connected admin client, again while a broker is not up to date.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`.
+ */
 async function withAdmin<T>(
   client: KafkaClient,
   what: string,
@@ -22,7 +43,14 @@ async function withAdmin<T>(
   const admin = client.kafka.admin({ retry: { initialRetryTime: 50, retries: 6 } });
   try {
     await admin.connect();
-    return await work(admin);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await work(admin);
+      } catch (error) {
+        if (!isNotYet(error) || attempt === MAX_ATTEMPTS) throw error;
+        await delay(backoffMs(attempt, { initialMs: 50, maxMs: 1_000 }));
+      }
+    }
   } catch (error) {
     if (error instanceof ReachflowError) throw error;
     throw kafkaUnavailable(what, error);

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type kafkajs from 'kafkajs';
 import { ReachflowError } from '../errors.ts';
+import { topicOffsets } from './admin.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import { type KafkaRecord, toKafkaRecord } from './record.ts';
 
@@ -96,21 +97,12 @@ async function endOffsets(
   topic: string,
   partitions: readonly number[] | undefined,
 ): Promise<Map<number, bigint>> {
-  const admin = client.kafka.admin();
-  try {
-    await admin.connect();
-    const offsets = await admin.fetchTopicOffsets(client.physical(topic));
-    const ends = new Map<number, bigint>();
-    for (const { partition, low, high } of offsets) {
-      if (partitions !== undefined && !partitions.includes(partition)) continue;
-      if (BigInt(high) > BigInt(low)) ends.set(partition, BigInt(high));
-    }
-    return ends;
-  } catch (error) {
-    throw kafkaUnavailable(`the offsets of ${topic} cannot be read`, error);
-  } finally {
-    await admin.disconnect().catch(() => undefined);
+  const ends = new Map<number, bigint>();
+  for (const { partition, low, high } of await topicOffsets(client, topic)) {
+    if (partitions !== undefined && !partitions.includes(partition)) continue;
+    if (high > low) ends.set(partition, high);
   }
+  return ends;
 }
 
 /** A promise that resolves when every partition has been read up to its end; it fails when nothing moves. */

@@ -1,0 +1,96 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { stackConfigSchema } from '../compose/config.ts';
+import { readEndpoints, type StackEndpoints } from '../compose/stack.ts';
+import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
+import { webhookConfigSchema } from '../connectors/webhook/config.ts';
+import type { Environment } from '../runtime/config/collection.ts';
+import { type LoadedConfig, loadConfig } from '../runtime/config/load.ts';
+import type { ConfigSource } from '../runtime/config/problem.ts';
+import { deliveryConfigSchema } from '../runtime/delivery/config.ts';
+import { ReachflowError } from '../runtime/errors.ts';
+import { kafkaConfigSchema, registryConfigSchema } from '../runtime/kafka/config.ts';
+import { logConfigSchema } from '../runtime/observability/config.ts';
+import { sinkConfigSections } from '../sinks/registry.ts';
+
+/** The whole configuration: every section there is. */
+export const appConfigSchema = z.strictObject({
+  kafka: kafkaConfigSchema,
+  registry: registryConfigSchema,
+  connect: connectConfigSchema,
+  debezium: debeziumConfigSchema,
+  webhook: webhookConfigSchema,
+  delivery: deliveryConfigSchema,
+  ...sinkConfigSections,
+  stack: stackConfigSchema,
+  log: logConfigSchema,
+});
+
+export type AppConfig = z.output<typeof appConfigSchema>;
+
+/** REACHFLOW_ variables that are read elsewhere and are no settings; one that ends in `_` is a prefix. */
+const RESERVED_ENV = [
+  // Stack traces of errors: cli/errors.ts.
+  'REACHFLOW_DEBUG',
+  // Engines and log level of the test suite: tests/.
+  'REACHFLOW_TEST_',
+  // Ports that compose/docker-compose.yml publishes.
+  'REACHFLOW_DOCKER_',
+];
+
+export interface AppConfigOptions {
+  /** The file to read; else REACHFLOW_CONFIG, else `reachflow.config.*` in the working directory. */
+  readonly file?: string;
+  /** The process's own when absent. */
+  readonly env?: Environment;
+  readonly cwd?: string;
+}
+
+/**
+ * The configuration of a command: environment over file over the endpoints of the running stack over defaults.
+ * @throws ConfigError with everything that is wrong with it.
+ */
+export async function loadAppConfig(
+  options: AppConfigOptions = {},
+): Promise<LoadedConfig<AppConfig>> {
+  const cwd = options.cwd ?? process.cwd();
+  const common = {
+    env: options.env ?? process.env,
+    cwd,
+    reservedEnv: RESERVED_ENV,
+    ...(options.file === undefined ? {} : { file: options.file }),
+  };
+  const plain = loadConfig(appConfigSchema, common);
+  const { engine, dir } = plain.config.stack;
+  const endpoints = engine === 'external' ? undefined : runningEndpoints(resolve(cwd, dir));
+  if (endpoints === undefined) return plain;
+  return loadConfig(appConfigSchema, {
+    ...common,
+    overlay: stackOverlay(endpoints, plain.sources),
+  });
+}
+
+function runningEndpoints(dir: string): StackEndpoints | undefined {
+  try {
+    return readEndpoints(dir);
+  } catch (error) {
+    // `stack status` reports it and `stack reset` repairs it: neither could, if it failed here.
+    if (error instanceof ReachflowError && error.code === 'STACK_STATE_INVALID') return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The sections that a running stack gives. One whose address was set elsewhere is left out as a whole: user and
+ * password of one server are of no use at another.
+ */
+export function stackOverlay(
+  endpoints: StackEndpoints,
+  sources: Readonly<Record<string, ConfigSource>>,
+): Record<string, Record<string, unknown>> {
+  const given = (key: string) => sources[key] !== undefined && sources[key].kind !== 'default';
+  const sections = Object.entries(endpoints).filter(
+    ([section]) => !given(`${section}.url`) && !given(`${section}.brokers`),
+  );
+  return Object.fromEntries(sections.map(([section, values]) => [section, { ...values }]));
+}

@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { configCommand } from './commands/config.ts';
+import { demoCommand } from './commands/demo.ts';
+import { dlqCommand } from './commands/dlq.ts';
+import { runCommand } from './commands/run.ts';
+import { stackCommand } from './commands/stack.ts';
+
+/** Every command. A new one: its file in `commands/`, and its line here. */
+const commands: readonly (() => Command)[] = [
+  demoCommand,
+  stackCommand,
+  runCommand,
+  dlqCommand,
+  configCommand,
+];
+
+const EXAMPLES = `
+Examples:
+  reachflow demo                      all of it once, on real engines and real input
+  reachflow stack up                  start the engines, and print where they are
+  reachflow config --sources          what is configured, and where each value comes from
+  reachflow run                       webhooks and change data through to the three stores
+  reachflow dlq list                  what could not be delivered, and why
+
+Documentation: README.md and docs/ of the package. REACHFLOW_DEBUG=1 shows where an error came from.
+`;
+
+function version(): string {
+  const manifest: unknown = JSON.parse(
+    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+  );
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
+    ? String(manifest.version)
+    : 'unknown';
+}
+
+/** Commands made apart do not inherit: errors are thrown, with the nearest name and where to find help. */
+function configure(command: Command): void {
+  command
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help shows what there is)')
+    .helpOption('-h, --help', 'show what there is');
+  for (const child of command.commands) configure(child);
+}
+
+/** The command line as a tree, without running anything. */
+export function createProgram(): Command {
+  const program = new Command('reachflow')
+    .description(
+      'Exactly-once stream processing: webhooks and change data capture through Kafka to Postgres, ClickHouse and Elasticsearch.',
+    )
+    .version(version(), '-v, --version', 'print the version')
+    .addHelpText('after', EXAMPLES);
+  for (const create of commands) program.addCommand(create());
+  configure(program);
+  return program;
+}

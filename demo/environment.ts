@@ -1,0 +1,24 @@
+import type { StackEndpoints } from '../compose/endpoints.ts';
+import { BODY_LIMIT_BYTES, type DemoSecrets, demoSources } from './input/sources.ts';
+
+/** The environment in which the product finds the stack, and takes the demo's webhooks. */
+export function productEnvironment(
+  endpoints: StackEndpoints,
+  secrets: DemoSecrets,
+): Record<string, string> {
+  const { kafka, registry, connect, postgres, clickhouse, elasticsearch } = endpoints;
+  return {
+    REACHFLOW_KAFKA_BROKERS: JSON.stringify(kafka.brokers),
+    REACHFLOW_REGISTRY_URL: registry.url,
+    REACHFLOW_CONNECT_URL: connect.url,
+    REACHFLOW_POSTGRES_URL: postgres.url,
+    REACHFLOW_CLICKHOUSE_URL: clickhouse.url,
+    REACHFLOW_CLICKHOUSE_USERNAME: clickhouse.username,
+    REACHFLOW_CLICKHOUSE_PASSWORD: clickhouse.password,
+    REACHFLOW_CLICKHOUSE_DATABASE: clickhouse.database,
+    REACHFLOW_ELASTICSEARCH_URL: elasticsearch.url,
+    REACHFLOW_WEBHOOK_PORT: '0',
+    REACHFLOW_WEBHOOK_BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES),
+    REACHFLOW_WEBHOOK_SOURCES: JSON.stringify(demoSources(secrets)),
+  };
+}

@@ -1,0 +1,34 @@
+import { defineConfig } from 'vitest/config';
+
+const INTEGRATION = '**/*.integration.test.ts';
+const IGNORED = ['**/node_modules/**', '**/.reachflow/**', '**/target/**'];
+
+/** `unit` needs no server; `integration` starts the real engines once, and shares them. */
+export default defineConfig({
+  test: {
+    teardownTimeout: 60_000,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['**/*.test.ts'],
+          exclude: [...IGNORED, INTEGRATION],
+          testTimeout: 10_000,
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: [INTEGRATION],
+          exclude: IGNORED,
+          globalSetup: ['tests/integration/global-setup.ts'],
+          // The engines share one machine: files that ran together would measure each other.
+          fileParallelism: false,
+          pool: 'forks',
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+});
