@@ -67,8 +67,7 @@ module.exports = {
       from: { path: '^(connectors|pipelines|sinks)/', pathNot: TEST },
       to: {
         path: '^(connectors|pipelines|sinks)/',
-        // What Debezium writes into a topic, for those who read that topic.
-        pathNot: ['^$1/', '^connectors/debezium/envelope\\.ts$'],
+        pathNot: '^$1/',
       },
     },
     {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { topicPartitions } from '../../runtime/kafka/admin.ts';
 import { followTopic, readTopic, type TopicFollower } from '../../runtime/kafka/reader.ts';
 import type { KafkaRecord } from '../../runtime/kafka/record.ts';
+import { readEnvelope } from '../../schemas/envelope.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { eventually, kafkaFixture, testLogger } from '../../tests/support/kafka.ts';
 import { describeConnectorConformance } from '../conformance.ts';
@@ -12,7 +13,6 @@ import { connectConfigSchema, type DebeziumConfig, debeziumConfigSchema } from '
 import { createConnectClient } from './connect-client.ts';
 import { captureNames, debeziumConnectorConfig } from './connector-config.ts';
 import { createDebeziumConnector, type DebeziumConnector } from './debezium-connector.ts';
-import { readEnvelope } from './envelope.ts';
 
 const TIMEOUT = 90_000;
 const TOPIC = 'cdc.public.contacts';

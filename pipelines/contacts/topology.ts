@@ -1,7 +1,7 @@
-import { readEnvelope } from '../../connectors/debezium/envelope.ts';
 import { Deduplicator, ttlStore } from '../../runtime/operators/ttl-map.ts';
 import { invalid } from '../../runtime/operators/validation.ts';
 import { defineProcessor, OK, type PipelineSpec } from '../../runtime/task/processor.ts';
+import { readEnvelope } from '../../schemas/envelope.ts';
 import { companies } from './steps/companies.ts';
 import { createEnrichStep, known } from './steps/enrich.ts';
 import { validateContact } from './steps/validate.ts';

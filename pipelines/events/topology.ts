@@ -1,5 +1,5 @@
-import { readEnvelope } from '../../connectors/debezium/envelope.ts';
 import { defineProcessor, type PipelineSpec } from '../../runtime/task/processor.ts';
+import { readEnvelope } from '../../schemas/envelope.ts';
 import { createCountTenantsStep, windows } from './steps/count-tenants.ts';
 import { createRecordEventStep, seenIds } from './steps/record-event.ts';
 import { validateEventRow, validateWebhook } from './steps/validate.ts';

@@ -1,5 +1,5 @@
-import { readEnvelope } from '../../../connectors/debezium/envelope.ts';
 import type { TableSpec } from '../../../runtime/state/broadcast-table.ts';
+import { readEnvelope } from '../../../schemas/envelope.ts';
 
 /** What a contact takes from its company's row. */
 export interface Company {

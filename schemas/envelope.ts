@@ -1,4 +1,4 @@
-import { ReachflowError } from '../../runtime/errors.ts';
+import { ReachflowError } from '../runtime/errors.ts';
 
 /** Debezium's change event as our reader schemas decode it, for rows of type R. */
 export interface CdcEnvelope<R> {
