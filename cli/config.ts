@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { stackConfigSchema } from '../compose/config.ts';
-import { readEndpoints, type StackEndpoints } from '../compose/stack.ts';
+import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
 import { webhookConfigSchema } from '../connectors/webhook/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
@@ -66,7 +66,10 @@ export async function loadAppConfig(
   if (endpoints === undefined) return plain;
   return loadConfig(appConfigSchema, {
     ...common,
-    overlay: stackOverlay(endpoints, plain.sources),
+    overlay: {
+      ...stackOverlay(endpoints, plain.sources),
+      ...workerOverlay(resolve(cwd, dir)),
+    },
   });
 }
 
@@ -78,6 +81,13 @@ function runningEndpoints(dir: string): StackEndpoints | undefined {
     if (error instanceof ReachflowError && error.code === 'STACK_STATE_INVALID') return undefined;
     throw error;
   }
+}
+
+/** Database and registry as a Connect worker in a container reaches them: not by our loopback address. */
+function workerOverlay(dir: string): Record<string, Record<string, unknown>> {
+  const urls = readWorkerUrls(dir);
+  if (urls === undefined) return {};
+  return { debezium: { workerDatabaseUrl: urls.database, workerRegistryUrl: urls.registry } };
 }
 
 /**
