@@ -53,7 +53,10 @@ export class Engine {
     for (const { spec } of specs) {
       for (const table of spec.tables) {
         if (this.#tables.has(table.topic)) continue;
-        this.#tables.set(table.topic, new FollowedTable(client, codec, logger, table));
+        this.#tables.set(
+          table.topic,
+          new FollowedTable(client, codec, logger, table, this.#options.onFatal),
+        );
       }
     }
     await Promise.all([...this.#tables.values()].map((table) => table.start()));

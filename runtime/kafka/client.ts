@@ -49,8 +49,8 @@ export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaCli
       () =>
       ({ level, namespace, log: entry }) => {
         const { message, timestamp: _timestamp, logger: _logger, ...fields } = entry;
-        // Every answer that is retried is an error to these two; the code that gives up reports what matters.
-        const retried = namespace === 'Connection' || namespace === 'Producer';
+        // Whatever is retried is an error to these; the code that gives up reports what matters.
+        const retried = ['Connection', 'BrokerPool', 'Producer'].includes(namespace);
         const method = level <= logLevel.ERROR && !retried ? 'warn' : 'debug';
         log[method]({ namespace, ...fields, stack: undefined }, message);
       },

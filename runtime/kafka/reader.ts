@@ -16,6 +16,12 @@ export interface ReadOptions {
   readonly onBatch?: () => Promise<void>;
 }
 
+/** `followTopic` goes on for long: it has to say when it cannot. */
+export interface FollowOptions extends ReadOptions {
+  /** Called when the consumer gave up for good; nothing is handed over any more. */
+  readonly onLost?: (error: ReachflowError) => void;
+}
+
 export interface TopicFollower {
   /** Resolves once every record that was in the topic at the start has been handed over. */
   readonly caughtUp: Promise<void>;
@@ -31,7 +37,7 @@ const STALL_MS = 60_000;
  */
 export async function followTopic(
   client: KafkaClient,
-  options: ReadOptions,
+  options: FollowOptions,
 ): Promise<TopicFollower> {
   const { kafka, physical } = client;
   const name = physical(options.topic);
@@ -49,7 +55,10 @@ export async function followTopic(
     advance(payload.partition, BigInt(payload.lastOffset));
   });
   consumer.on(consumer.events.CRASH, ({ payload }) => {
-    if (!payload.restart) fail(kafkaUnavailable(`reading ${options.topic} failed`, payload.error));
+    if (payload.restart) return;
+    const error = kafkaUnavailable(`reading ${options.topic} failed`, payload.error);
+    fail(error);
+    options.onLost?.(error);
   });
   const wanted = options.partitions === undefined ? undefined : new Set(options.partitions);
   try {

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { TopicName, TopicValue } from '../../schemas/topics.ts';
+import type { ReachflowError } from '../errors.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { followTopic, type TopicFollower } from '../kafka/reader.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
@@ -31,7 +32,17 @@ export class FollowedTable<T extends TopicName, R> implements BroadcastTable<R> 
   #follower: TopicFollower | undefined;
   #pending: { readonly record: KafkaRecord; readonly partition: number }[] = [];
 
-  constructor(client: KafkaClient, codec: TopicCodec, logger: Logger, spec: TableSpec<T, R>) {
+  readonly #onLost: (error: ReachflowError) => void;
+
+  /** @param onLost called when the topic cannot be followed any more: the table would stay as it is. */
+  constructor(
+    client: KafkaClient,
+    codec: TopicCodec,
+    logger: Logger,
+    spec: TableSpec<T, R>,
+    onLost: (error: ReachflowError) => void,
+  ) {
+    this.#onLost = onLost;
     this.#spec = spec;
     this.#client = client;
     this.#codec = codec;
@@ -57,6 +68,7 @@ export class FollowedTable<T extends TopicName, R> implements BroadcastTable<R> 
       topic: this.#spec.topic,
       onRecord: (record, partition) => void this.#pending.push({ record, partition }),
       onBatch: () => this.#apply(),
+      onLost: this.#onLost,
     });
     await this.#follower.caughtUp;
   }

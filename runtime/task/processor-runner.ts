@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { changelogOf, type TopicName } from '../../schemas/topics.ts';
@@ -47,6 +48,8 @@ export class ProcessorRunner implements PartitionHandler {
   #counts: TaskCounts = { in: 0, ok: 0, dropped: 0, deadLettered: 0, epochs: 0 };
   #consumer: PartitionConsumer | undefined;
   #opening: Promise<void> = Promise.resolve();
+  #held: ReadonlySet<number> = new Set();
+  #stopped = false;
 
   constructor(options: ProcessorRunnerOptions) {
     this.#options = options;
@@ -91,26 +94,47 @@ export class ProcessorRunner implements PartitionHandler {
   }
 
   async stop(): Promise<void> {
+    this.#stopped = true;
     for (const unlisten of this.#unlisten) unlisten();
     await this.#consumer?.stop();
+    await this.#opening;
     await Promise.all([...this.#tasks.keys()].map((partition) => this.#closeTask(partition)));
   }
 
   async onAssigned(held: readonly TopicPartition[]): Promise<void> {
-    const partitions = new Set(held.map(({ partition }) => partition));
+    this.#held = new Set(held.map(({ partition }) => partition));
     for (const partition of [...this.#tasks.keys()]) {
-      if (!partitions.has(partition)) await this.#closeTask(partition);
+      if (!this.#held.has(partition)) await this.#closeTask(partition);
     }
-    await this.#ensureTasks([...partitions]);
+    await this.#ensureTasks().catch((error: unknown) => void this.#openLater(error));
   }
 
-  /** Opens the tasks that are not open. One call at a time: two openings of a task would fence each other. */
-  #ensureTasks(partitions: readonly number[]): Promise<void> {
+  /**
+   * Opens the tasks of the partitions held that are not open. One call at a time: two openings of a task would
+   * fence each other.
+   */
+  #ensureTasks(): Promise<void> {
     const opening = this.#opening.then(() =>
-      this.#openTasks(partitions.filter((partition) => !this.#tasks.has(partition))),
+      this.#openTasks([...this.#held].filter((p) => !this.#tasks.has(p) && !this.#failed.has(p))),
     );
     this.#opening = opening.catch(() => undefined);
     return opening;
+  }
+
+  /** Opens, with back-off, what could not be opened: a task with no input has table changes to follow, too. */
+  async #openLater(cause: unknown): Promise<void> {
+    let error = cause;
+    for (let attempt = 1; !this.#stopped; attempt += 1) {
+      if (!isRetriable(error) || attempt > MAX_ATTEMPTS)
+        return this.#options.onFatal(asFatal(error));
+      this.#logger.warn({ attempt, error: errorMessage(error) }, 'tasks cannot be opened yet');
+      await delay(backoffMs(attempt, RETRY));
+      try {
+        return await this.#ensureTasks();
+      } catch (again) {
+        error = again;
+      }
+    }
   }
 
   async #closeTask(partition: number): Promise<void> {
@@ -124,37 +148,66 @@ export class ProcessorRunner implements PartitionHandler {
   /** Fences earlier owners, then reads what they committed: offsets first, then the state behind them. */
   async #openTasks(partitions: readonly number[]): Promise<void> {
     if (partitions.length === 0) return;
-    const { pipeline, spec, client, tables } = this.#options;
     const started = Date.now();
-    const producers = await Promise.all(
-      partitions.map((p) => TransactionalProducer.open(client, `${this.name}.${p}`)),
+    const producers = await this.#openProducers(partitions);
+    const opened = new Map<number, Task<TopicName>>();
+    try {
+      const restored = await this.#restore(producers, opened);
+      this.#logger.info({ partitions, restored, ms: Date.now() - started }, 'tasks running');
+    } catch (error) {
+      for (const partition of opened.keys()) this.#tasks.delete(partition);
+      await Promise.all([...producers.values()].map((producer) => producer.close()));
+      throw error;
+    }
+  }
+
+  /** All, or none. */
+  async #openProducers(partitions: readonly number[]): Promise<Map<number, TransactionalProducer>> {
+    const results = await Promise.allSettled(
+      partitions.map((p) => TransactionalProducer.open(this.#options.client, `${this.name}.${p}`)),
     );
+    const producers = new Map<number, TransactionalProducer>();
+    for (const [i, result] of results.entries()) {
+      const partition = partitions[i];
+      if (result.status === 'fulfilled' && partition !== undefined)
+        producers.set(partition, result.value);
+    }
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed === undefined) return producers;
+    await Promise.all([...producers.values()].map((producer) => producer.close()));
+    throw failed.reason;
+  }
+
+  /** Returns how many changelog records were read. */
+  async #restore(
+    producers: ReadonlyMap<number, TransactionalProducer>,
+    opened: Map<number, Task<TopicName>>,
+  ): Promise<number> {
+    const { pipeline, spec, client, tables } = this.#options;
     const [committed, inputs] = await Promise.all([
       committedOffsets(client, this.name, spec.input),
       topicOffsets(client, spec.input),
     ]);
     const low = new Map(inputs.map((offsets) => [offsets.partition, offsets.low]));
-    const opened = new Map<number, Task<TopicName>>();
-    for (const [i, partition] of partitions.entries()) {
-      const producer = producers[i];
-      if (producer === undefined) continue;
+    for (const [partition, producer] of producers) {
       const position = committed.get(partition) ?? low.get(partition) ?? 0n;
       opened.set(partition, new Task({ ...this.#options, tables, partition, producer, position }));
     }
     let restored = 0;
     await readTopic(client, {
       topic: changelogOf(pipeline, spec.name),
-      partitions,
+      partitions: [...producers.keys()],
       onRecord: (record, partition) => {
         restored += 1;
         opened.get(partition)?.state.restore(record.key?.toString('utf8') ?? '', record.value);
       },
     });
     for (const [partition, task] of opened) {
-      await task.start();
+      // Listed before it starts: a table change that comes meanwhile waits for it, and is not missed.
       this.#tasks.set(partition, task);
+      await task.start();
     }
-    this.#logger.info({ partitions, restored, ms: Date.now() - started }, 'tasks running');
+    return restored;
   }
 
   async onBatch(batch: PartitionBatch, control: BatchControl): Promise<void> {
@@ -163,7 +216,7 @@ export class ProcessorRunner implements PartitionHandler {
       const task = this.#tasks.get(batch.partition);
       try {
         if (task !== undefined) return await task.run(batch, control.heartbeat);
-        await this.#ensureTasks([batch.partition]);
+        await this.#ensureTasks();
       } catch (error) {
         await this.#closeTask(batch.partition);
         if (error instanceof GroupChanged) throw error;
@@ -213,11 +266,7 @@ export class ProcessorRunner implements PartitionHandler {
 
   async #reopen(partition: number): Promise<void> {
     await this.#closeTask(partition);
-    try {
-      await this.#ensureTasks([partition]);
-    } catch (error) {
-      this.#options.onFatal(asFatal(error));
-    }
+    await this.#ensureTasks().catch((error: unknown) => this.#openLater(error));
   }
 }
 

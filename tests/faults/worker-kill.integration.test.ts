@@ -3,13 +3,11 @@ import { describe, expect, it } from 'vitest';
 import { eventsPipeline } from '../../pipelines/events/topology.ts';
 import { ensureTopics } from '../../runtime/kafka/admin.ts';
 import { createPublisher } from '../../runtime/kafka/batching-publisher.ts';
-import { readTopic } from '../../runtime/kafka/reader.ts';
 import { KafkaStats } from '../../runtime/kafka/stats.ts';
 import { planTopics } from '../../runtime/topic-plan.ts';
-import type { TopicName, TopicValue } from '../../schemas/topics.ts';
 import type { WebhookReceived } from '../../schemas/types.ts';
 import { testStack } from '../integration/stack.ts';
-import { eventually, kafkaFixture } from '../support/kafka.ts';
+import { decodedTopic, eventually, kafkaFixture } from '../support/kafka.ts';
 import { ReachflowProcess } from '../support/reachflow-process.ts';
 
 const KILLS = 6;
@@ -58,13 +56,6 @@ async function publishUntil(done: () => boolean): Promise<number> {
   return from;
 }
 
-async function decoded<T extends TopicName>(topic: T): Promise<TopicValue<T>[]> {
-  const raw: Buffer[] = [];
-  await readTopic(client, { topic, onRecord: ({ value }) => void (value && raw.push(value)) });
-  await codec.load(topic, raw);
-  return raw.map((bytes) => codec.decode(topic, bytes));
-}
-
 describe('a worker killed at random moments', () => {
   it(`processes every event exactly once through ${KILLS} kills`, {
     timeout: 180_000,
@@ -101,7 +92,7 @@ describe('a worker killed at random moments', () => {
     await stats.close();
     expect(await worker.end('SIGTERM')).toBe(0);
 
-    const events = await decoded('event.recorded');
+    const events = await decodedTopic(client, codec, 'event.recorded');
     const ids = events.map(({ event_id }) => event_id);
     expect(ids.length, 'twice').toBe(new Set(ids).size);
     expect(new Set(ids).size, 'missing').toBe(published);
@@ -120,7 +111,9 @@ describe('a worker killed at random moments', () => {
       expected.set(window, (expected.get(window) ?? 0) + 1);
     }
     const newest = new Map<string, { count: number; version: bigint }>();
-    for (const { tenant_id, window_start, count, version } of await decoded(
+    for (const { tenant_id, window_start, count, version } of await decodedTopic(
+      client,
+      codec,
       'metric.tenant.count',
     )) {
       const window = `${tenant_id}/${window_start}`;

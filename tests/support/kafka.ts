@@ -2,8 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.ts';
 import { type KafkaConfig, kafkaConfigSchema } from '../../runtime/kafka/config.ts';
+import { readTopic } from '../../runtime/kafka/reader.ts';
 import { TopicCodec } from '../../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../../schemas/registry.ts';
+import type { TopicName, TopicValue } from '../../schemas/topics.ts';
 import { testStack } from '../integration/stack.ts';
 
 /** A logger for tests: silent unless REACHFLOW_TEST_LOG names a level. */
@@ -27,6 +29,18 @@ export function kafkaFixture(config: Partial<KafkaConfig> = {}): {
     client,
     codec: new TopicCodec(createSchemaRegistryClient(registry.url), client.physical),
   };
+}
+
+/** Every committed value of a topic, decoded; tombstones are passed over. */
+export async function decodedTopic<T extends TopicName>(
+  client: KafkaClient,
+  codec: TopicCodec,
+  topic: T,
+): Promise<TopicValue<T>[]> {
+  const raw: Buffer[] = [];
+  await readTopic(client, { topic, onRecord: ({ value }) => void (value && raw.push(value)) });
+  await codec.load(topic, raw);
+  return raw.map((bytes) => codec.decode(topic, bytes));
 }
 
 /** Polls until `check` holds. @throws Error with `what` after `timeoutMs`. */
