@@ -26,15 +26,18 @@ export interface ContactState {
 /** What a replay says of a contact. */
 export interface ExpectedContact {
   readonly state: ContactState;
-  /** The newer LSN of its row and its company's: the stores' version is at least this. */
+  /**
+   * LSN of its row: the stores' version is at least this. A change of its company raises it further, unless it
+   * changes nothing that the contact shows, or was taken back before anyone looked.
+   */
   readonly leastVersion: bigint;
 }
 
 const E164 = /^\+[1-9]\d{6,14}$/;
 const DEDUP_TTL_MS = 24 * 3_600_000;
 
-interface Versioned<V> {
-  readonly row: V;
+interface ValidRow {
+  readonly row: CdcPublicContactsValue;
   readonly lsn: bigint;
 }
 
@@ -60,8 +63,8 @@ export class ContactsReplay {
   /** The last version of each row that is not deleted, valid or not: what the source tables have to hold. */
   readonly lastContacts = new Map<string, CdcPublicContactsValue>();
   readonly lastCompanies = new Map<string, CdcPublicCompaniesValue>();
-  readonly #valid = new Map<string, Versioned<CdcPublicContactsValue>>();
-  readonly #companies = new Map<string, Versioned<CdcPublicCompaniesValue>>();
+  readonly #valid = new Map<string, ValidRow>();
+  readonly #companies = new Map<string, CdcPublicCompaniesValue>();
   readonly #seen = new Map<string, number>();
 
   company({ value }: SourceRecord<CdcPublicCompaniesEnvelope>): void {
@@ -69,7 +72,7 @@ export class ContactsReplay {
     const { after, before } = value;
     if (after !== null) {
       this.lastCompanies.set(String(after.id), after);
-      this.#companies.set(String(after.id), { row: after, lsn: value.source.lsn ?? 0n });
+      this.#companies.set(String(after.id), after);
     } else if (before !== null) {
       this.lastCompanies.delete(String(before.id));
       this.#companies.delete(String(before.id));
@@ -128,9 +131,8 @@ export class ContactsReplay {
     for (const [id, { row, lsn }] of this.#valid) {
       const companyId = row.company_id === null ? null : String(row.company_id);
       const joined = companyId === null ? undefined : this.#companies.get(companyId);
-      const company = joined?.row ?? (companyId === null ? undefined : elsewhere.get(companyId));
-      const leastVersion = joined !== undefined && joined.lsn > lsn ? joined.lsn : lsn;
-      result.set(id, { state: toState(row, company), leastVersion });
+      const company = joined ?? (companyId === null ? undefined : elsewhere.get(companyId));
+      result.set(id, { state: toState(row, company), leastVersion: lsn });
     }
     return result;
   }
