@@ -40,6 +40,11 @@ export class ReachflowProcess {
     return this.#ready.promise;
   }
 
+  /** Freezes it, or lets it go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child.kill(signal);
+  }
+
   /** Ends it and waits for the end. */
   async end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
     if (!this.running) return this.#child.exitCode;
