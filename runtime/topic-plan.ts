@@ -30,6 +30,16 @@ function dlq(topic: TopicName, consumer: string, partitions: number): TopicPlan 
   return { name, cleanup: 'delete', retentionMs: DLQ_RETENTION_MS, maxMessageBytes, partitions };
 }
 
+/** A table is read from its topic's beginning at each start: what retention deleted would look like deleted rows. */
+function requireKeptTable(topic: TopicName): void {
+  if (topics[topic].cleanup === 'compact') return;
+  throw new ReachflowError(`${topic} is used as a table, but its records expire`, {
+    code: 'TABLE_EXPIRES',
+    domain: 'internal',
+    hint: "Give it cleanup 'compact' and no retention limit in schemas/topics.ts.",
+  });
+}
+
 /**
  * Every topic that pipelines and sinks need: the map's own, a changelog per processor, a DLQ per consumer.
  * @param partitions of each topic; 0 takes the production figures of the map.
@@ -46,6 +56,7 @@ export function planTopics(
   }));
   for (const pipeline of pipelines) {
     for (const processor of pipeline.processors) {
+      for (const { topic } of processor.tables) requireKeptTable(topic);
       const input: TopicName = processor.input;
       plans.push({
         name: changelogOf(pipeline.name, processor.name),

@@ -1,5 +1,5 @@
 import avro from 'avsc';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { readerType } from './avro.ts';
 import { TopicCodec } from './codec.ts';
 import type { SchemaRegistryClient } from './registry.ts';
@@ -108,6 +108,34 @@ describe('TopicCodec', () => {
       );
     }
     expect(codec.decode('contact.golden', good).id).toBe('7');
+  });
+
+  it('asks again, after a while, for a schema that could not be read', async () => {
+    vi.useFakeTimers();
+    try {
+      let found = false;
+      const registry = registryOf({});
+      const codec = new TopicCodec(
+        {
+          ...registry,
+          writerType: async (id) => {
+            if (!found) throw new Error('not found');
+            return registry.writerType(id);
+          },
+        },
+        (name) => name,
+      );
+      await codec.register(['contact.golden']);
+      const bytes = codec.encode('contact.golden', contact);
+      await codec.load('contact.golden', [bytes]);
+      expect(() => codec.decode('contact.golden', bytes)).toThrow(/cannot be decoded/);
+      found = true;
+      vi.advanceTimersByTime(31_000);
+      await codec.load('contact.golden', [bytes]);
+      expect(codec.decode('contact.golden', bytes).id).toBe('7');
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('names each path of a value that does not fit', async () => {

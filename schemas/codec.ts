@@ -12,6 +12,19 @@ interface Reader {
   readonly resolver: Resolver;
 }
 
+/** How long a writer schema that cannot be read is not asked for again, ms. */
+const UNREADABLE_MS = 30_000;
+
+/** A writer schema that cannot be read, for now: a registry may have been behind, or restored. */
+class Unreadable {
+  readonly error: ReachflowError;
+  readonly until = Date.now() + UNREADABLE_MS;
+
+  constructor(error: ReachflowError) {
+    this.error = error;
+  }
+}
+
 function undecodable(topic: TopicName, why: string, cause?: unknown): ReachflowError {
   return new ReachflowError(`a value of ${topic} cannot be decoded: ${why}`, {
     code: 'UNDECODABLE',
@@ -51,7 +64,7 @@ export class TopicCodec {
   readonly #registry: SchemaRegistryClient;
   readonly #subjectOf: (topic: TopicName) => string;
   readonly #writeIds = new Map<TopicName, number>();
-  readonly #readers = new Map<TopicName, Map<number, Reader | ReachflowError>>();
+  readonly #readers = new Map<TopicName, Map<number, Reader | Unreadable>>();
   readonly #keyTypes = new Map<number, Type>();
 
   /** @param physicalName logical topic → name on the broker; the subject is that name + `-value`. */
@@ -100,18 +113,20 @@ export class TopicCodec {
     }
     for (const value of values) {
       const id = value === null ? undefined : schemaIdOf(value);
-      if (id === undefined || readers.has(id)) continue;
-      readers.set(id, await this.#reader(topic, id));
+      if (id === undefined) continue;
+      const known = readers.get(id);
+      const isFresh = !(known instanceof Unreadable) || known.until > Date.now();
+      if (known === undefined || !isFresh) readers.set(id, await this.#reader(topic, id));
     }
   }
 
-  async #reader(topic: TopicName, id: number): Promise<Reader | ReachflowError> {
+  async #reader(topic: TopicName, id: number): Promise<Reader | Unreadable> {
     try {
       const writer = await this.#registry.writerType(id);
       return { writer, resolver: createResolver(topic, writer) };
     } catch (error) {
       if (error instanceof ReachflowError && error.retry === 'backoff') throw error;
-      return undecodable(topic, `schema ${id}: ${errorMessage(error)}`, error);
+      return new Unreadable(undecodable(topic, `schema ${id}: ${errorMessage(error)}`, error));
     }
   }
 
@@ -125,7 +140,7 @@ export class TopicCodec {
       throw undecodable(topic, 'no Confluent header (magic byte 0 and schema id)');
     const reader = this.#readers.get(topic)?.get(id);
     if (reader === undefined) throw new Error(`load(${topic}) has to come before decode`);
-    if (reader instanceof ReachflowError) throw reader;
+    if (reader instanceof Unreadable) throw reader.error;
     try {
       return readerType(topic).fromBuffer(
         value.subarray(HEADER_BYTES),

@@ -15,6 +15,9 @@ export interface SchemaRegistryClient {
   writerType(id: number): Promise<Type>;
 }
 
+/** Statuses by which a registry refuses a schema. */
+const REFUSED: ReadonlySet<number> = new Set([409, 422]);
+
 function statusOf(error: unknown): number | undefined {
   const status = (error as { status?: unknown } | null)?.status;
   return typeof status === 'number' ? status : undefined;
@@ -40,8 +43,8 @@ export function createSchemaRegistryClient(url: string): SchemaRegistryClient {
         const schema = { type: SchemaType.AVRO, schema: schemaText } as const;
         return (await registry.register(schema, { subject })).id;
       } catch (error) {
-        const status = statusOf(error);
-        if (status === undefined || status >= 500) throw unavailable(url, error);
+        // 409 and 422 are its word on the schema; anything else is about the registry, or us, for now.
+        if (!REFUSED.has(statusOf(error) ?? 0)) throw unavailable(url, error);
         throw new ReachflowError(
           `schema of ${subject} was refused by the registry: ${errorMessage(error)}`,
           {
@@ -57,8 +60,7 @@ export function createSchemaRegistryClient(url: string): SchemaRegistryClient {
       try {
         return (await registry.getSchema(id)) as unknown as Type;
       } catch (error) {
-        const status = statusOf(error);
-        if (status === undefined || status >= 500) throw unavailable(url, error);
+        if (statusOf(error) !== 404) throw unavailable(url, error);
         throw new ReachflowError(`schema id ${id} is not in the registry`, {
           code: 'SCHEMA_UNKNOWN',
           domain: 'external',

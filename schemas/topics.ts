@@ -16,6 +16,8 @@ import type {
 
 const DAY = 86_400_000;
 const MIB = 1_048_576;
+/** Kafka's word for no retention limit. */
+const FOREVER = -1;
 
 /** `string`: UTF-8 text. `avro`: Debezium's key record in Confluent wire format, from the registry. */
 export type KeyFormat = 'string' | 'avro';
@@ -74,7 +76,13 @@ export const topics = {
     maxMessageBytes: PAYLOAD_BYTES,
   }),
   'cdc.public.contacts': topic<CdcPublicContactsEnvelope>({ ...cdc, schema: 'cdc-contacts' }),
-  'cdc.public.companies': topic<CdcPublicCompaniesEnvelope>({ ...cdc, schema: 'cdc-companies' }),
+  // Read whole, as a table, at each start: a row that expired would look deleted.
+  'cdc.public.companies': topic<CdcPublicCompaniesEnvelope>({
+    ...cdc,
+    schema: 'cdc-companies',
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+  }),
   'cdc.public.events': topic<CdcPublicEventsEnvelope>({ ...cdc, schema: 'cdc-events' }),
   'event.recorded': topic<EventRecorded>({
     key: 'tenant + entity id',

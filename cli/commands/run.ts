@@ -1,8 +1,9 @@
 import { Command } from 'commander';
+import type { Logger } from 'pino';
 import type { Connector } from '../../connectors/connector.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { loadAppConfig } from '../config.ts';
-import { partNames, startProduct } from '../product.ts';
+import { type Product, partNames, startProduct } from '../product.ts';
 
 /** How long a stop may take before the process ends anyway; what was not committed is done again at the next start. */
 const STOP_TIMEOUT_MS = 10_000;
@@ -30,31 +31,44 @@ async function run(options: { only?: string[]; config?: string }): Promise<void>
   const logger = createLogger(config.log);
   const fatal = Promise.withResolvers<never>();
   fatal.promise.catch(() => undefined);
-  const asked = askedToStop();
-  const product = await startProduct(config, logger, {
+  const ended = Promise.race([askedToStop(), fatal.promise]);
+  ended.catch(() => undefined);
+  const starting = startProduct(config, logger, {
     ...(options.only === undefined ? {} : { only: options.only }),
     onFatal: fatal.reject,
   });
-  const url = webhookUrl(product.connectors);
-  logger.info({ webhookUrl: url, parts: product.engine.status().map(({ name }) => name) }, 'ready');
-  process.send?.({ type: 'ready', webhookUrl: url });
   let failure: unknown;
   try {
-    logger.info({ reason: await Promise.race([asked, fatal.promise]) }, 'stopping');
+    const product = await Promise.race([starting, ended]);
+    if (typeof product !== 'string') announce(product, logger);
+    logger.info({ reason: await ended }, 'stopping');
   } catch (error) {
     failure = error;
   }
+  exitInTime(failure === undefined ? 0 : 1, logger);
+  await starting.then(
+    (product) => product.stop(),
+    () => undefined,
+  );
+  logger.info('stopped');
+  if (process.connected) process.disconnect();
+  if (failure !== undefined) throw failure;
+}
+
+function announce({ connectors, engine }: Product, logger: Logger): void {
+  const url = webhookUrl(connectors);
+  logger.info({ webhookUrl: url, parts: engine.status().map(({ name }) => name) }, 'ready');
+  process.send?.({ type: 'ready', webhookUrl: url });
+}
+
+function exitInTime(code: number, logger: Logger): void {
   setTimeout(() => {
     logger.warn(
       { ms: STOP_TIMEOUT_MS },
       'stop took too long, ending; what is not committed is done again',
     );
-    process.exit(failure === undefined ? 0 : 1);
+    process.exit(code);
   }, STOP_TIMEOUT_MS).unref();
-  await product.stop();
-  logger.info('stopped');
-  if (process.connected) process.disconnect();
-  if (failure !== undefined) throw failure;
 }
 
 function parseParts(list: string): string[] {

@@ -60,6 +60,7 @@ export class SinkRunner implements PartitionHandler {
   readonly #logger: Logger;
   readonly #stopped = new AbortController();
   #consumer: PartitionConsumer | undefined;
+  #starting: Promise<void> | undefined;
 
   constructor(options: SinkRunnerOptions) {
     this.#options = options;
@@ -71,10 +72,53 @@ export class SinkRunner implements PartitionHandler {
     return sinkGroup(this.#options.sink.name);
   }
 
-  /** Opens the sink, waiting for its store, then consumes. @throws ReachflowError when it can never deliver. */
+  /**
+   * Opens the sink and consumes; while its store is away, in the background, and everything else goes on.
+   * @throws ReachflowError when the sink can never deliver.
+   */
   async start(): Promise<void> {
+    if (await this.#tryOpen(1)) return this.#consume();
+    this.#starting = this.#startLater().catch((error: unknown) => {
+      const { sink, onFatal } = this.#options;
+      onFatal(
+        error instanceof ReachflowError
+          ? error
+          : new ReachflowError(`sink ${sink.name} cannot start: ${errorMessage(error)}`, {
+              code: 'SINK_FAILED',
+              domain: 'internal',
+              cause: error,
+            }),
+      );
+    });
+  }
+
+  async #startLater(): Promise<void> {
+    const { config } = this.#options;
+    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
+    const { signal } = this.#stopped;
+    for (let attempt = 2; !signal.aborted; attempt += 1) {
+      await delay(backoffMs(attempt, backoff), undefined, { signal }).catch(() => undefined);
+      if (!signal.aborted && (await this.#tryOpen(attempt))) return this.#consume();
+    }
+  }
+
+  /** False when the store is away. */
+  async #tryOpen(attempt: number): Promise<boolean> {
+    try {
+      await this.#options.sink.open();
+      this.counts.sickSince = 0;
+      return true;
+    } catch (error) {
+      if (!(error instanceof ReachflowError) || error.retry === 'none') throw error;
+      if (this.counts.sickSince === 0) this.counts.sickSince = Date.now();
+      this.#logger.warn({ attempt, error: errorMessage(error) }, 'store is not there yet');
+      return false;
+    }
+  }
+
+  async #consume(): Promise<void> {
+    if (this.#stopped.signal.aborted) return;
     const { sink, config, client, onFatal } = this.#options;
-    await this.#open();
     this.#consumer = await startPartitionConsumer(client, {
       group: this.name,
       topics: sink.topics,
@@ -84,24 +128,6 @@ export class SinkRunner implements PartitionHandler {
       concurrency: config.concurrency,
       onFatal,
     });
-  }
-
-  async #open(): Promise<void> {
-    const { sink, config } = this.#options;
-    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
-    for (let attempt = 1; !this.#stopped.signal.aborted; attempt += 1) {
-      try {
-        return await sink.open();
-      } catch (error) {
-        if (!(error instanceof ReachflowError) || error.retry === 'none') throw error;
-        const waitMs = backoffMs(attempt, backoff);
-        this.#logger.warn(
-          { attempt, waitMs, error: errorMessage(error) },
-          'store is not there yet',
-        );
-        await delay(waitMs, undefined, { signal: this.#stopped.signal }).catch(() => undefined);
-      }
-    }
   }
 
   async onAssigned(): Promise<void> {}
@@ -136,7 +162,7 @@ export class SinkRunner implements PartitionHandler {
     for (const raw of batch.records) {
       try {
         const value = raw.value === null ? null : codec.decode(topic, raw.value);
-        const key = await codec.decodeKey(topic, raw.key);
+        const key = await this.#untilUp(control, () => codec.decodeKey(topic, raw.key));
         pending.push({
           raw,
           record: toSinkRecord(topic, batch.partition, raw, key, value as SinkRecord['value']),
@@ -233,7 +259,7 @@ export class SinkRunner implements PartitionHandler {
   }
 
   /** Repeats what depends on brokers or registry until it works, or the batch goes stale. */
-  async #untilUp(control: BatchControl, work: () => Promise<void>): Promise<void> {
+  async #untilUp<T>(control: BatchControl, work: () => Promise<T>): Promise<T> {
     const { config } = this.#options;
     const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
     for (let attempt = 1; ; attempt += 1) {
@@ -258,6 +284,7 @@ export class SinkRunner implements PartitionHandler {
   /** Finishes the batches under way, commits, closes the sink. */
   async stop(): Promise<void> {
     this.#stopped.abort();
+    await this.#starting;
     await this.#consumer?.stop();
     await this.#options.sink.close();
   }

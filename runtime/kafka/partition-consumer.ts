@@ -93,6 +93,8 @@ class ConsumerSession implements PartitionConsumer {
   #assigned: Promise<void> = Promise.resolve();
   #stopping = false;
   #restarts = 0;
+  /** Partitions of the present assignment, as `<topic>/<partition>`. */
+  #held: ReadonlySet<string> = new Set();
 
   constructor(client: KafkaClient, options: PartitionConsumerOptions) {
     this.#client = client;
@@ -132,6 +134,7 @@ class ConsumerSession implements PartitionConsumer {
     await consumer.subscribe({ topics: topics.map(physical), fromBeginning: true });
     await consumer.run({
       autoCommit: false,
+      eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: concurrency,
       eachBatch: (payload) => this.#eachBatch(payload),
     });
@@ -143,6 +146,7 @@ class ConsumerSession implements PartitionConsumer {
       const topic = this.#client.logical(name);
       if (topic !== undefined) held.push(...partitions.map((partition) => ({ topic, partition })));
     }
+    this.#held = new Set(held.map(({ topic, partition }) => `${topic}/${partition}`));
     // One assignment after the other: a rebalance may come while the last is still being taken up.
     const before = this.#assigned;
     this.#assigned = before
@@ -175,15 +179,18 @@ class ConsumerSession implements PartitionConsumer {
 
   async #onBatch(payload: kafkajs.EachBatchPayload): Promise<void> {
     const { batch, pause, resolveOffset, isRunning, isStale } = payload;
+    const { partition } = batch;
     const topic = this.#client.logical(batch.topic);
     if (topic === undefined) return;
+    // With several brokers, what one of them sent before a rebalance may be handed over after it.
+    const stale = () =>
+      this.#stopping || !isRunning() || isStale() || !this.#held.has(`${topic}/${partition}`);
     const heartbeat = () =>
       payload.heartbeat().catch((error: unknown) => {
         throw new GroupChanged(error);
       });
     await awaitWithHeartbeat(this.#assigned, payload.heartbeat);
-    this.#restarts = 0;
-    const { partition } = batch;
+    if (stale()) return;
     await this.#options.handler.onBatch(
       {
         topic,
@@ -193,12 +200,13 @@ class ConsumerSession implements PartitionConsumer {
       },
       {
         heartbeat,
-        stale: () => this.#stopping || !isRunning() || isStale(),
+        stale,
         pause: () => void pause(),
         commit: (nextOffset) => this.commit(topic, partition, nextOffset),
       },
     );
-    resolveOffset(batch.lastOffset());
+    this.#restarts = 0;
+    if (!stale()) resolveOffset(batch.lastOffset());
   }
 
   async commit(topic: string, partition: number, nextOffset: bigint): Promise<void> {
@@ -218,7 +226,7 @@ class ConsumerSession implements PartitionConsumer {
       const waitMs = backoffMs(this.#restarts, { initialMs: 200, maxMs: 5_000 });
       this.#client.logger.warn(
         { group: this.#options.group, attempt: this.#restarts, waitMs, error: errorMessage(error) },
-        'consumer lost the brokers, connecting again',
+        'consumer failed, connecting again',
       );
       await delay(waitMs);
       if (this.#stopping) return;

@@ -61,6 +61,9 @@ export async function followTopic(
     options.onLost?.(error);
   });
   const wanted = options.partitions === undefined ? undefined : new Set(options.partitions);
+  // Nothing is committed, so a consumer that joins its group again begins anew: what was handed over already is
+  // passed over, or an older value would follow a newer one.
+  const next = new Map<number, bigint>();
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [name], fromBeginning: true });
@@ -70,8 +73,12 @@ export async function followTopic(
       eachBatch: async ({ batch }) => {
         if (wanted !== undefined && !wanted.has(batch.partition)) return;
         try {
-          for (const message of batch.messages)
-            options.onRecord(toKafkaRecord(message), batch.partition);
+          for (const message of batch.messages) {
+            const record = toKafkaRecord(message);
+            if (record.offset < (next.get(batch.partition) ?? 0n)) continue;
+            options.onRecord(record, batch.partition);
+            next.set(batch.partition, record.offset + 1n);
+          }
           await options.onBatch?.();
         } catch (error) {
           fail(error);

@@ -56,6 +56,29 @@ describe('TtlMap', () => {
   });
 });
 
+describe('eviction', () => {
+  it('keeps up with any load: the store holds what is within the TTL, and little more', () => {
+    const { dedup, state } = deduplicator(60_000);
+    const perEpoch = 5_000;
+    for (let epoch = 0; epoch < 120; epoch += 1) {
+      for (let i = 0; i < perEpoch; i += 1) dedup.isDuplicate(`${epoch}/${i}`, epoch * 10_000);
+      dedup.evict();
+      state.takeChanges();
+    }
+    expect(state.store(spec).size).toBeLessThanOrEqual(8 * perEpoch);
+  });
+
+  it('is not held up by an id that was seen again after it expired', () => {
+    const { dedup, state } = deduplicator(1_000);
+    dedup.isDuplicate('again', 0);
+    dedup.isDuplicate('b', 1);
+    dedup.isDuplicate('again', 1_500);
+    dedup.isDuplicate('c', 2_100);
+    dedup.evict();
+    expect([...state.store(spec).entries()].map(([id]) => id)).toEqual(['again', 'c']);
+  });
+});
+
 describe('WindowCombiner', () => {
   it('aligns windows to the epoch, before 1970 too', () => {
     expect(windowStart(61_000, 60_000)).toBe(60_000);

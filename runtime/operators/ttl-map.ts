@@ -11,14 +11,15 @@ export function ttlStore<V>(name: string): StoreSpec<Expiring<V>> {
   return { name, serde: jsonSerde<Expiring<V>>() };
 }
 
-/** Most expired entries that one `evict` removes: an epoch stays short after a long gap in time. */
-const MAX_EVICTED = 2_000;
+/** Expired entries that one `evict` removes beside those written since: an epoch stays short after a long gap. */
+const EXTRA_EVICTED = 2_000;
 
 /** A key-value store whose entries expire by event time: `ttlMs` after they were written. */
 export class TtlMap<V> {
   readonly #store: Store<Expiring<V>>;
   readonly #ttlMs: number;
   #streamTime = 0;
+  #written = 0;
 
   constructor(store: Store<Expiring<V>>, ttlMs: number) {
     this.#store = store;
@@ -33,6 +34,7 @@ export class TtlMap<V> {
 
   set(key: string, value: V, now: number): void {
     this.#streamTime = Math.max(this.#streamTime, now);
+    this.#written += 1;
     this.#store.set(key, { v: value, at: now });
   }
 
@@ -47,10 +49,13 @@ export class TtlMap<V> {
   /** Removes entries that have expired by the largest event time written. Call once per epoch. */
   evict(): void {
     const oldest = this.#streamTime - this.#ttlMs;
+    // More than were written, so that the store shrinks whatever the load.
+    const most = 2 * this.#written + EXTRA_EVICTED;
+    this.#written = 0;
     const expired: string[] = [];
     // Oldest first by insertion: the first live entry ends the scan; stragglers behind it go with a later one.
     for (const [key, { at }] of this.#store.entries()) {
-      if (at >= oldest || expired.length >= MAX_EVICTED) break;
+      if (at >= oldest || expired.length >= most) break;
       expired.push(key);
     }
     for (const key of expired) this.#store.delete(key);

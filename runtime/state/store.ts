@@ -18,7 +18,7 @@ export interface StoreSpec<V> {
   readonly serde: Serde<V>;
 }
 
-/** Key-value state of one task, its only writer. Iteration is in order of insertion. */
+/** Key-value state of one task, its only writer. Iteration is in order of the newest change. */
 export interface Store<V> {
   get(key: string): V | undefined;
   set(key: string, value: V): void;
@@ -89,6 +89,8 @@ class MemoryStore<V> implements Store<V> {
   }
 
   set(key: string, value: V): void {
+    // At the end, as after a restore: expiry goes by this order.
+    this.#entries.delete(key);
     this.#entries.set(key, value);
     this.#changed.add(key);
   }

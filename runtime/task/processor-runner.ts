@@ -32,7 +32,7 @@ export interface ProcessorRunnerOptions {
 }
 
 const RETRY = { initialMs: 100, maxMs: 5_000 };
-/** A batch whose commits keep failing gives up its task after this many tries (several minutes). */
+/** A process whose commits keep failing ends after this many tries (some minutes): another may do better. */
 const MAX_ATTEMPTS = 60;
 
 /**
@@ -217,11 +217,12 @@ export class ProcessorRunner implements PartitionHandler {
       try {
         if (task !== undefined) return await task.run(batch, control.heartbeat);
         await this.#ensureTasks();
+        if (!this.#tasks.has(batch.partition)) return;
       } catch (error) {
         await this.#closeTask(batch.partition);
         if (error instanceof GroupChanged) throw error;
-        if (!isRetriable(error) || attempt >= MAX_ATTEMPTS)
-          return this.#fail(batch, control, error);
+        if (!isRetriable(error)) return this.#fail(batch, control, error);
+        if (attempt >= MAX_ATTEMPTS) return this.#options.onFatal(asFatal(error));
         this.#logger.warn(
           { partition: batch.partition, attempt, error: errorMessage(error) },
           'task failed, opening it again from what is committed',
