@@ -17,7 +17,7 @@ const commands: readonly (() => Command)[] = [
 
 const EXAMPLES = `
 Examples:
-  reachflow demo                      all of it once, on real engines and real input
+  reachflow demo --once               all of it, on real engines and real input, verified
   reachflow stack up                  start the engines, and print where they are
   reachflow config --sources          what is configured, and where each value comes from
   reachflow run                       webhooks and change data through to the three stores

@@ -40,6 +40,11 @@ export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<boo
     try {
       const checks = await playAndVerify(session, options, deps);
       say(`\n${reportLines(checks).join('\n')}\n`);
+      if (options.once && stopsStack) {
+        say(
+          'The engines stop now. Start them with `npx reachflow stack up`, or next time add --keep-stack.',
+        );
+      }
       if (options.once) say(queryLines(stack.endpoints, options.stack.dir).join('\n'));
       if (!options.once) await stayUp(session, deps, say);
       return checks.every(({ ok }) => ok);

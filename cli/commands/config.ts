@@ -45,6 +45,13 @@ function flatten(config: unknown): [string, unknown][] {
   );
 }
 
+/** With a column behind it, a long value (webhook sources) would push that off the screen. */
+const MAX_VALUE_WIDTH = 60;
+
+function shorten(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, width - 1)}…`;
+}
+
 async function show(options: ConfigOptions): Promise<void> {
   const { config, sources } = await loadAppConfig(
     options.config === undefined ? {} : { file: options.config },
@@ -57,7 +64,7 @@ async function show(options: ConfigOptions): Promise<void> {
   }
   const rows = flatten(printable).map(([key, value]) => [
     key,
-    JSON.stringify(value) ?? '',
+    shorten(JSON.stringify(value) ?? '', withSources ? MAX_VALUE_WIDTH : Number.POSITIVE_INFINITY),
     ...(withSources ? [sourceText(sources[key] ?? { kind: 'default' })] : []),
   ]);
   line(table(['setting', 'value', ...(withSources ? ['from'] : [])], rows));

@@ -1,7 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
 import { dlqTopics, readDlq } from '../../runtime/delivery/dlq-reader.ts';
+import { ReachflowError } from '../../runtime/errors.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
+import type { TopicCodec } from '../../schemas/codec.ts';
+import { isTopicName } from '../../schemas/topics.ts';
 import { loadAppConfig } from '../config.ts';
 import { line, table } from '../output.ts';
 import { kafkaOf } from '../product.ts';
@@ -80,12 +83,25 @@ function short(text: string, width: number): string {
   return flat.length <= width ? flat : `${flat.slice(0, width - 1)}…`;
 }
 
-function toJson({ dlq, dlqPartition, dlqOffset, info, record }: DeadLetter): string {
+/** A letter with its key as text: decoded where the registry knows it, its bytes in hex where not. */
+interface Readable extends DeadLetter {
+  readonly key: string;
+}
+
+async function readable(codec: TopicCodec, letter: DeadLetter): Promise<Readable> {
+  const { info, record } = letter;
+  const hex = `0x${record.key?.toString('hex') ?? ''}`;
+  if (!isTopicName(info.topic)) return { ...letter, key: hex };
+  return { ...letter, key: await codec.decodeKey(info.topic, record.key).catch(() => hex) };
+}
+
+function toJson({ dlq, dlqPartition, dlqOffset, info, record, key }: Readable): string {
   return JSON.stringify({
     dlq,
     dlqPartition,
     dlqOffset: String(dlqOffset),
-    key: record.key?.toString('utf8') ?? null,
+    key,
+    keyBase64: record.key?.toString('base64') ?? null,
     valueBytes: record.value?.length ?? 0,
     ...info,
   });
@@ -108,14 +124,14 @@ function printGroups(groups: Iterable<Group>): void {
   );
 }
 
-function printLetters(letters: readonly DeadLetter[]): void {
+function printLetters(letters: readonly Readable[]): void {
   line(
     table(
       ['time', 'record', 'key', 'by', 'code', 'why'],
-      letters.map(({ info, record }) => [
+      letters.map(({ info, key }) => [
         time(info.lastFailure),
         `${info.topic}[${info.partition}]@${info.offset}`,
-        short(record.key?.toString('utf8').replace(/[^\x20-\x7e]/g, '·') ?? '', 20),
+        short(key, 20),
         `${info.consumer}/${info.step}`,
         info.code,
         short(info.message, 60),
@@ -124,16 +140,33 @@ function printLetters(letters: readonly DeadLetter[]): void {
   );
 }
 
+function noQueue(all: readonly string[], filter: string | undefined): ReachflowError {
+  return new ReachflowError(
+    filter === undefined ? 'there are no dead letter queues' : `no queue's name contains ${filter}`,
+    {
+      code: 'DLQ_NOT_FOUND',
+      domain: 'user',
+      hint:
+        all.length === 0
+          ? 'The first `reachflow run` creates them.'
+          : `There are: ${all.join(', ')}.`,
+    },
+  );
+}
+
 async function list(options: ListOptions): Promise<void> {
   const { config } = await loadAppConfig(
     options.config === undefined ? {} : { file: options.config },
   );
-  const { client } = kafkaOf(config, createLogger({ ...config.log, level: 'error' }));
+  const { client, codec } = kafkaOf(config, createLogger({ ...config.log, level: 'error' }));
   const collected = new Collected(options.limit);
   const queues = await dlqTopics(client, options.topic);
+  if (queues.length === 0) throw noQueue(await dlqTopics(client), options.topic);
   for (const queue of queues) await readDlq(client, queue, (letter) => collected.add(letter));
+  const newest: Readable[] = [];
+  for (const letter of collected.newest()) newest.push(await readable(codec, letter));
   if (options.json === true) {
-    for (const letter of collected.newest()) line(toJson(letter));
+    for (const letter of newest) line(toJson(letter));
     return;
   }
   if (collected.total === 0) {
@@ -141,7 +174,7 @@ async function list(options: ListOptions): Promise<void> {
     return;
   }
   printGroups(collected.groups.values());
-  if (options.groups !== true) printLetters(collected.newest());
+  if (options.groups !== true) printLetters(newest);
   line(`${collected.total} dead letters in ${queues.length} queues, kept 14 days.`);
 }
 

@@ -4,7 +4,10 @@ const CDC_TABLES = ['public.contacts', 'public.companies', 'public.events'];
 
 /** The `connect` section of the configuration: where Kafka Connect is. */
 export const connectConfigSchema = z.strictObject({
-  url: z.url().default('http://127.0.0.1:8083').describe("Kafka Connect's REST API."),
+  url: z
+    .url({ protocol: /^https?$/ })
+    .default('http://127.0.0.1:8083')
+    .describe("Kafka Connect's REST API."),
   requestTimeoutMs: z.int().min(100).default(10_000).describe('Time for one answer of it, ms.'),
   maxAttempts: z
     .int()

@@ -3,7 +3,7 @@ import { z } from 'zod';
 /** The `kafka` section of the configuration. */
 export const kafkaConfigSchema = z.strictObject({
   brokers: z
-    .array(z.string().min(1))
+    .array(z.string().regex(/^\S+:\d{1,5}$/, 'expected host:port, e.g. kafka-1:9092'))
     .min(1)
     .default(['127.0.0.1:9092'])
     .describe('Bootstrap brokers, host:port.'),
@@ -76,7 +76,7 @@ export const kafkaConfigSchema = z.strictObject({
 /** The `registry` section. */
 export const registryConfigSchema = z.strictObject({
   url: z
-    .url()
+    .url({ protocol: /^https?$/ })
     .default('http://127.0.0.1:8081/apis/ccompat/v7')
     .describe('Base of the Confluent-compatible schema registry API.'),
 });
