@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';
-import { backoffMs, waitWithHeartbeat } from '../backoff.ts';
+import { type BackoffOptions, backoffMs, waitWithHeartbeat } from '../backoff.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import type { OwnedPublisher } from '../kafka/batching-publisher.ts';
 import type { KafkaClient } from '../kafka/client.ts';
@@ -58,6 +58,7 @@ export class SinkRunner implements PartitionHandler {
   readonly counts: SinkCounts = { delivered: 0, deadLettered: 0, retries: 0, sickSince: 0 };
   readonly #options: SinkRunnerOptions;
   readonly #logger: Logger;
+  readonly #backoff: BackoffOptions;
   readonly #stopped = new AbortController();
   #consumer: PartitionConsumer | undefined;
   #starting: Promise<void> | undefined;
@@ -65,6 +66,8 @@ export class SinkRunner implements PartitionHandler {
   constructor(options: SinkRunnerOptions) {
     this.#options = options;
     this.#logger = options.logger.child({ sink: options.sink.name });
+    const { retryInitialMs, retryMaxMs } = options.config;
+    this.#backoff = { initialMs: retryInitialMs, maxMs: retryMaxMs };
   }
 
   /** The sink's consumer group. */
@@ -93,11 +96,9 @@ export class SinkRunner implements PartitionHandler {
   }
 
   async #startLater(): Promise<void> {
-    const { config } = this.#options;
-    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
     const { signal } = this.#stopped;
     for (let attempt = 2; !signal.aborted; attempt += 1) {
-      await delay(backoffMs(attempt, backoff), undefined, { signal }).catch(() => undefined);
+      await delay(backoffMs(attempt, this.#backoff), undefined, { signal }).catch(() => undefined);
       if (!signal.aborted && (await this.#tryOpen(attempt))) return this.#consume();
     }
   }
@@ -177,8 +178,6 @@ export class SinkRunner implements PartitionHandler {
 
   /** Until each record is delivered or dead-lettered. False when the batch went stale before. */
   async #deliver(batch: Pending[], control: BatchControl): Promise<boolean> {
-    const { config } = this.#options;
-    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
     let left = batch;
     for (let attempt = 1; left.length > 0; attempt += 1) {
       if (control.stale()) return false;
@@ -190,7 +189,7 @@ export class SinkRunner implements PartitionHandler {
       }
       if (this.counts.sickSince === 0) this.counts.sickSince = Date.now();
       this.counts.retries += 1;
-      const waitMs = backoffMs(attempt, backoff);
+      const waitMs = backoffMs(attempt, this.#backoff);
       this.#logger.warn(
         { records: retry.length, attempt, waitMs, code: error.code, error: error.message },
         'store could not take the batch, trying again',
@@ -260,8 +259,6 @@ export class SinkRunner implements PartitionHandler {
 
   /** Repeats what depends on brokers or registry until it works, or the batch goes stale. */
   async #untilUp<T>(control: BatchControl, work: () => Promise<T>): Promise<T> {
-    const { config } = this.#options;
-    const backoff = { initialMs: config.retryInitialMs, maxMs: config.retryMaxMs };
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await work();
@@ -273,7 +270,7 @@ export class SinkRunner implements PartitionHandler {
           'waiting for brokers or registry',
         );
         await waitWithHeartbeat(
-          backoffMs(attempt, backoff),
+          backoffMs(attempt, this.#backoff),
           control.heartbeat,
           this.#stopped.signal,
         );

@@ -38,10 +38,6 @@ export class TtlMap<V> {
     this.#store.set(key, { v: value, at: now });
   }
 
-  delete(key: string): void {
-    this.#store.delete(key);
-  }
-
   get size(): number {
     return this.#store.size;
   }

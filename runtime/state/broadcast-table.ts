@@ -53,10 +53,6 @@ export class FollowedTable<T extends TopicName, R> implements BroadcastTable<R> 
     return this.#rows.get(key);
   }
 
-  get size(): number {
-    return this.#rows.size;
-  }
-
   /** Calls `listener` with each key that changed. Returns how to stop listening. */
   onChange(listener: (key: string) => void): () => void {
     this.#listeners.add(listener);
