@@ -4,14 +4,17 @@ import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
 import { webhookConfigSchema } from '../connectors/webhook/config.ts';
+import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
 import { type LoadedConfig, loadConfig } from '../runtime/config/load.ts';
 import type { ConfigSource } from '../runtime/config/problem.ts';
 import { deliveryConfigSchema } from '../runtime/delivery/config.ts';
 import { ReachflowError } from '../runtime/errors.ts';
 import { kafkaConfigSchema, registryConfigSchema } from '../runtime/kafka/config.ts';
-import { logConfigSchema } from '../runtime/observability/config.ts';
+import { logConfigSchema, observabilityConfigSchema } from '../runtime/observability/config.ts';
+import { stateConfigSchema } from '../runtime/state/config.ts';
 import { sinkConfigSections } from '../sinks/registry.ts';
+import { workersConfigSchema } from './workers/config.ts';
 
 /** The whole configuration: every section there is. */
 export const appConfigSchema = z.strictObject({
@@ -21,15 +24,21 @@ export const appConfigSchema = z.strictObject({
   debezium: debeziumConfigSchema,
   webhook: webhookConfigSchema,
   delivery: deliveryConfigSchema,
+  state: stateConfigSchema,
+  checkpoint: checkpointConfigSchema,
+  workers: workersConfigSchema,
   ...sinkConfigSections,
   stack: stackConfigSchema,
   log: logConfigSchema,
+  observability: observabilityConfigSchema,
 });
 
 export type AppConfig = z.output<typeof appConfigSchema>;
 
 /** REACHFLOW_ variables that are read elsewhere and are no settings; one that ends in `_` is a prefix. */
 const RESERVED_ENV = [
+  // Which worker of a supervisor a process is: cli/workers/cluster.ts.
+  'REACHFLOW_WORKER',
   // Stack traces of errors: cli/errors.ts.
   'REACHFLOW_DEBUG',
   // Engines and log level of the test suite: tests/.

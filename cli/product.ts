@@ -1,31 +1,45 @@
 import type { Logger } from 'pino';
 import type { Connector } from '../connectors/connector.ts';
-import { type ConnectorConfigs, connectors } from '../connectors/registry.ts';
+import {
+  type ConnectorConfigs,
+  type ConnectorServices,
+  connectors,
+} from '../connectors/registry.ts';
 import { pipelines } from '../pipelines/catalog.ts';
+import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';
 import type { DeliveryConfig } from '../runtime/delivery/config.ts';
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
 import { Engine } from '../runtime/engine.ts';
 import { ReachflowError } from '../runtime/errors.ts';
-import { createPublisher } from '../runtime/kafka/batching-publisher.ts';
+import { createPublisher, type OwnedPublisher } from '../runtime/kafka/batching-publisher.ts';
 import { createKafkaClient, type KafkaClient } from '../runtime/kafka/client.ts';
 import type { KafkaConfig, RegistryConfig } from '../runtime/kafka/config.ts';
 import type { WatchedGroup } from '../runtime/kafka/stats.ts';
-import { groupOf } from '../runtime/task/task.ts';
+import type { Observability } from '../runtime/observability/observability.ts';
+import { announce } from '../runtime/observability/process-status.ts';
+import type { StateConfig } from '../runtime/state/config.ts';
+import { localStates } from '../runtime/task/local-states.ts';
+import { applyTopicPlan, planTopics } from '../runtime/topic-plan.ts';
+import { groupOf, sourcesOf } from '../runtime/topology/graph.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
+import { topicNames } from '../schemas/topics.ts';
 import { type SinkConfigs, sinks } from '../sinks/registry.ts';
+import { VERSION } from './version.ts';
 
 /** The sections of the root configuration that a running product reads. */
 export interface ProductConfig extends ConnectorConfigs, SinkConfigs {
   readonly kafka: KafkaConfig;
   readonly registry: RegistryConfig;
   readonly delivery: DeliveryConfig;
+  readonly state: StateConfig;
+  readonly checkpoint: CheckpointConfig;
 }
 
 export interface Product {
   readonly connectors: readonly Connector[];
   readonly engine: Engine;
-  /** Connectors first, then what they feed; each finishes what it has begun. Idempotent. */
+  /** Accepts nothing more; each part finishes what it has begun. Idempotent. */
   stop(): Promise<void>;
 }
 
@@ -48,21 +62,25 @@ export function kafkaOf(
 
 /** Every consumer group of the product with the topics it reads, for lag. */
 export function watchedGroups(config: SinkConfigs, logger: Logger): WatchedGroup[] {
-  const processors = pipelines.flatMap(({ name, processors: specs }) =>
-    specs.map((spec) => ({ group: groupOf(name, spec.name), topics: [spec.input] })),
+  const tasks = pipelines.flatMap(({ name, subTopologies }) =>
+    subTopologies.map((sub) => ({
+      group: groupOf(name, sub.name),
+      topics: sourcesOf(sub).map(({ topic }) => topic),
+    })),
   );
   const stores = sinks.map(({ name, createSink }) => ({
     group: sinkGroup(name),
     topics: createSink(config, { logger }).topics,
   }));
-  return [...processors, ...stores];
+  return [...tasks, ...stores];
 }
 
 function selected(only: readonly string[] | undefined, name: string): boolean {
   return only === undefined || only.includes(name);
 }
 
-function checkNames(only: readonly string[] | undefined): void {
+/** @throws ReachflowError `UNKNOWN_PART` for a name that is no part's. */
+export function checkParts(only: readonly string[] | undefined): void {
   const unknown = (only ?? []).filter((name) => !partNames.includes(name));
   if (unknown.length === 0) return;
   throw new ReachflowError(`there is no part named ${unknown.join(', ')}`, {
@@ -72,60 +90,132 @@ function checkNames(only: readonly string[] | undefined): void {
   });
 }
 
+export interface ProductOptions {
+  /** Closed by the caller, after the product. */
+  readonly observability: Observability;
+  /** Names of the parts to start; all when absent. */
+  readonly only?: readonly string[];
+  /** Which worker of a supervisor this process is, 1…; absent without one. */
+  readonly worker?: number;
+  /** Called when a part gave up for good; the process should stop. */
+  readonly onFatal: (error: ReachflowError) => void;
+}
+
+/** Connectors that configure something outside, once: of several workers the first does it. */
+const CONFIGURED_ONCE: readonly string[] = ['debezium'];
+
+function runsHere(name: string, { only, worker }: ProductOptions): boolean {
+  if (!selected(only, name)) return false;
+  return worker === undefined || worker === 1 || !CONFIGURED_ONCE.includes(name);
+}
+
 /**
- * Starts connectors, pipelines and sinks in this process, input last. What was started is stopped again when a
- * later part cannot start.
- * @param options.only names of the parts to start; all when absent.
+ * Starts connectors, pipelines and sinks in this process. Everything that can be found wrong at once (names, topics,
+ * ports, what connectors check) comes before consumer groups are joined: a process that cannot run disturbs none
+ * that does. Input that arrives meanwhile waits in its topic. What was started is stopped again when a later part
+ * cannot start.
+ * @returns when input is taken and the tasks of the partitions assigned to this process run.
  * @throws ReachflowError naming the part and what to do.
  */
 export async function startProduct(
   config: ProductConfig,
   logger: Logger,
-  options: { readonly only?: readonly string[]; readonly onFatal: (error: ReachflowError) => void },
+  options: ProductOptions,
 ): Promise<Product> {
   const { only, onFatal } = options;
-  checkNames(only);
-  const { client, codec } = kafkaOf(config, logger);
+  checkParts(only);
+  const { metrics, tracing, process: observed, url } = options.observability;
+  const clientId = url === undefined ? config.kafka.clientId : announce(config.kafka.clientId, url);
+  const announced = { ...config, kafka: { ...config.kafka, clientId } };
+  const { client, codec } = kafkaOf(announced, logger);
+  const ownPipelines = pipelines.filter(({ name }) => selected(only, name));
+  const ownSinks = sinks
+    .filter(({ name }) => selected(only, name))
+    .map(({ createSink }) => createSink(config, { logger }));
   const publisher = await createPublisher(client, codec);
   const engine = new Engine({
     client,
     codec,
     publisher,
-    pipelines: pipelines.filter(({ name }) => selected(only, name)),
-    sinks: sinks
-      .filter(({ name }) => selected(only, name))
-      .map(({ createSink }) => createSink(config, { logger })),
+    pipelines: ownPipelines,
+    sinks: ownSinks,
     delivery: config.delivery,
+    states: localStates({
+      state: config.state,
+      checkpoint: config.checkpoint,
+      versions: { reachflow: VERSION, node: process.versions.node },
+      logger,
+    }),
     logger,
+    metrics,
+    tracing,
     onFatal,
   });
-  const services = {
-    publisher,
-    logger,
-    databaseUrl: config.postgres.url,
-    registryUrl: config.registry.url,
-    namespace: config.kafka.namespace,
-    partitions: config.kafka.partitions,
-    replicationFactor: config.kafka.replicationFactor,
-  };
   const running = connectors
-    .filter(({ name }) => selected(only, name))
-    .map(({ create }) => create(config, services));
-  let stopping: Promise<void> | undefined;
-  const stop = () => {
-    stopping ??= (async () => {
-      await Promise.all(running.map((connector) => connector.stop()));
-      await engine.stop();
-      await publisher.close();
-    })();
-    return stopping;
-  };
+    .filter(({ name }) => runsHere(name, options))
+    .map(({ create }) =>
+      create(config, { ...connectorServices(config, logger, publisher), metrics, tracing }),
+    );
+  observed.show({
+    tasks: () => engine.tasks(),
+    sinks: () => engine.sinks(),
+    connectors: () => Promise.all(running.map((connector) => connector.status())),
+  });
+  const stop = stopOnce(running, engine, publisher);
   try {
-    await engine.start();
+    // Before the connectors: what they accept needs its topic.
+    await applyTopicPlan(
+      client,
+      ownPipelines,
+      planTopics(ownPipelines, ownSinks, config.kafka.partitions),
+    );
+    await codec.register(topicNames);
     for (const connector of running) await connector.start();
+    await engine.start();
+    await engine.whenRunning();
   } catch (error) {
     await stop().catch(() => undefined);
     throw error;
   }
   return { connectors: running, engine, stop };
+}
+
+function connectorServices(
+  config: ProductConfig,
+  logger: Logger,
+  publisher: OwnedPublisher,
+): ConnectorServices {
+  const { namespace, partitions, replicationFactor } = config.kafka;
+  return {
+    publisher,
+    logger,
+    databaseUrl: config.postgres.url,
+    registryUrl: config.registry.url,
+    namespace,
+    partitions,
+    replicationFactor,
+  };
+}
+
+/**
+ * Connectors and engine at the same time, since the stop of all has one deadline; their publisher last. All of it
+ * is done even when a part of it fails, and then throws what failed first.
+ */
+function stopOnce(
+  running: readonly Connector[],
+  engine: Engine,
+  publisher: OwnedPublisher,
+): () => Promise<void> {
+  let stopping: Promise<void> | undefined;
+  const end = async () => {
+    const stops = [...running.map((connector) => connector.stop()), engine.stop()];
+    const results = await Promise.allSettled(stops);
+    await publisher.close();
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  };
+  return () => {
+    stopping ??= end();
+    return stopping;
+  };
 }

@@ -1,17 +1,24 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { pipelines } from '../pipelines/catalog.ts';
+import { checkpointCommand } from './commands/checkpoint.ts';
 import { configCommand } from './commands/config.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { runCommand } from './commands/run.ts';
 import { stackCommand } from './commands/stack.ts';
+import { statusCommand } from './commands/status.ts';
+import { topologyCommand } from './commands/topology.ts';
+import { VERSION } from './version.ts';
 
 /** Every command. A new one: its file in `commands/`, and its line here. */
 const commands: readonly (() => Command)[] = [
   demoCommand,
   stackCommand,
   runCommand,
+  statusCommand,
+  () => topologyCommand(pipelines),
   dlqCommand,
+  checkpointCommand,
   configCommand,
 ];
 
@@ -21,19 +28,12 @@ Examples:
   reachflow stack up                  start the engines, and print where they are
   reachflow config --sources          what is configured, and where each value comes from
   reachflow run                       webhooks and change data through to the three stores
+  reachflow run --workers 4           the same, spread over four processes
+  reachflow topology events           the steps, topics and stores of a pipeline
   reachflow dlq list                  what could not be delivered, and why
 
 Documentation: README.md and docs/ of the package. REACHFLOW_DEBUG=1 shows where an error came from.
 `;
-
-function version(): string {
-  const manifest: unknown = JSON.parse(
-    readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
-  );
-  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
-    ? String(manifest.version)
-    : 'unknown';
-}
 
 /** Commands made apart do not inherit: errors are thrown, with the nearest name and where to find help. */
 function configure(command: Command): void {
@@ -51,7 +51,7 @@ export function createProgram(): Command {
     .description(
       'Exactly-once stream processing: webhooks and change data capture through Kafka to Postgres, ClickHouse and Elasticsearch.',
     )
-    .version(version(), '-v, --version', 'print the version')
+    .version(VERSION, '-v, --version', 'print the version')
     .addHelpText('after', EXAMPLES);
   for (const create of commands) program.addCommand(create());
   configure(program);

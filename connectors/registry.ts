@@ -1,5 +1,7 @@
 import type { Logger } from 'pino';
 import type { Publisher } from '../runtime/kafka/publisher.ts';
+import type { Metrics } from '../runtime/observability/metrics.ts';
+import type { Tracing } from '../runtime/observability/tracing.ts';
 import type { Connector } from './connector.ts';
 import type { ConnectConfig, DebeziumConfig } from './debezium/config.ts';
 import type { ConnectorEnvironment } from './debezium/connector-config.ts';
@@ -18,6 +20,8 @@ export interface ConnectorConfigs {
 export interface ConnectorServices extends ConnectorEnvironment {
   readonly publisher: Publisher;
   readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly tracing?: Tracing | undefined;
 }
 
 export interface ConnectorRegistration {

@@ -1,10 +1,15 @@
+import { join } from 'node:path';
 import type { StackEndpoints } from '../compose/endpoints.ts';
 import { BODY_LIMIT_BYTES, type DemoSecrets, demoSources } from './input/sources.ts';
 
-/** The environment in which the product finds the stack, and takes the demo's webhooks. */
+/**
+ * The environment in which the product finds the stack, and takes the demo's webhooks.
+ * @param dir of the stack: tasks keep their state beside the engines' data, since it belongs to them.
+ */
 export function productEnvironment(
   endpoints: StackEndpoints,
   secrets: DemoSecrets,
+  dir: string,
 ): Record<string, string> {
   const { kafka, registry, connect, postgres, clickhouse, elasticsearch } = endpoints;
   return {
@@ -17,6 +22,8 @@ export function productEnvironment(
     REACHFLOW_CLICKHOUSE_PASSWORD: clickhouse.password,
     REACHFLOW_CLICKHOUSE_DATABASE: clickhouse.database,
     REACHFLOW_ELASTICSEARCH_URL: elasticsearch.url,
+    REACHFLOW_STATE_DIR: join(dir, 'state'),
+    REACHFLOW_CHECKPOINT_DIRECTORY: join(dir, 'checkpoints'),
     REACHFLOW_WEBHOOK_PORT: '0',
     REACHFLOW_WEBHOOK_BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES),
     REACHFLOW_WEBHOOK_SOURCES: JSON.stringify(demoSources(secrets)),

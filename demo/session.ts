@@ -58,7 +58,7 @@ export async function openSession(
     // Before the product: change data capture needs the tables.
     await writer.ensureTables(await readFile(SOURCE_SQL, 'utf8'));
     const secrets = createSecrets();
-    const env = productEnvironment(endpoints, secrets);
+    const env = productEnvironment(endpoints, secrets, options.stack.dir);
     const product = await startProductProcess({
       cliPath: deps.cliPath,
       env,

@@ -7,19 +7,26 @@ import { SinkRunner } from './delivery/sink-runner.ts';
 import type { ReachflowError } from './errors.ts';
 import type { OwnedPublisher } from './kafka/batching-publisher.ts';
 import type { KafkaClient } from './kafka/client.ts';
+import type { Metrics } from './observability/metrics.ts';
+import type { SinkStatus, TaskStatus } from './observability/process-status.ts';
+import type { Tracing } from './observability/tracing.ts';
 import { FollowedTable } from './state/broadcast-table.ts';
-import type { PipelineSpec } from './task/processor.ts';
-import { ProcessorRunner } from './task/processor-runner.ts';
-import { applyTopicPlan, planTopics } from './topic-plan.ts';
+import type { StateService } from './task/state-service.ts';
+import { SubTopologyRunner } from './task/sub-topology-runner.ts';
+import { applyTopicPlan, planTopics, taskCounts } from './topic-plan.ts';
+import { sinksOf, type Topology } from './topology/graph.ts';
 
 export interface EngineOptions {
   readonly client: KafkaClient;
   readonly codec: TopicCodec;
   readonly publisher: OwnedPublisher;
-  readonly pipelines: readonly PipelineSpec[];
+  readonly pipelines: readonly Topology[];
   readonly sinks: readonly Sink[];
   readonly delivery: DeliveryConfig;
+  readonly states: StateService;
   readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly tracing?: Tracing | undefined;
   /** Called when a part gave up for good; the process should stop. */
   readonly onFatal: (error: ReachflowError) => void;
 }
@@ -35,53 +42,91 @@ export interface EngineStatus {
 export class Engine {
   readonly #options: EngineOptions;
   readonly #tables = new Map<TopicName, FollowedTable<TopicName, unknown>>();
-  readonly #processors: ProcessorRunner[] = [];
+  readonly #runners: SubTopologyRunner[] = [];
   readonly #sinks: SinkRunner[] = [];
 
   constructor(options: EngineOptions) {
     this.#options = options;
   }
 
-  /** Topics, schemas, tables, then processors and sinks. @throws ReachflowError; call `stop` then, too. */
+  /** Tasks of this process. */
+  get runners(): readonly SubTopologyRunner[] {
+    return this.#runners;
+  }
+
+  /** Topics, schemas, tables, then pipelines and sinks. @throws ReachflowError; call `stop` then, too. */
   async start(): Promise<void> {
-    const { client, codec, pipelines, sinks, logger } = this.#options;
-    await applyTopicPlan(client, pipelines, planTopics(pipelines, sinks, client.config.partitions));
+    const { client, codec, pipelines, sinks } = this.#options;
+    const plans = planTopics(pipelines, sinks, client.config.partitions);
+    const partitions = await applyTopicPlan(client, pipelines, plans);
     await codec.register(topicNames);
-    const specs = pipelines.flatMap(({ name, processors }) =>
-      processors.map((spec) => ({ pipeline: name, spec })),
-    );
-    for (const { spec } of specs) {
-      for (const table of spec.tables) {
-        if (this.#tables.has(table.topic)) continue;
-        this.#tables.set(
-          table.topic,
-          new FollowedTable(client, codec, logger, table, this.#options.onFatal),
-        );
-      }
-    }
-    await Promise.all([...this.#tables.values()].map((table) => table.start()));
-    for (const spec of specs) {
-      this.#processors.push(
-        new ProcessorRunner({ ...this.#options, ...spec, tables: this.#tables }),
-      );
-    }
+    await this.#startTables();
+    for (const topology of pipelines) this.#addRunners(topology, partitions);
     for (const sink of sinks) {
       this.#sinks.push(new SinkRunner({ ...this.#options, sink, config: this.#options.delivery }));
     }
-    await Promise.all([...this.#processors, ...this.#sinks].map((part) => part.start()));
+    await Promise.all([...this.#runners, ...this.#sinks].map((part) => part.start()));
+  }
+
+  async #startTables(): Promise<void> {
+    const { client, codec, pipelines, logger, onFatal } = this.#options;
+    const nodes = pipelines.flatMap(({ subTopologies }) => subTopologies.flatMap((s) => s.nodes));
+    for (const table of nodes.flatMap(({ tables }) => tables)) {
+      if (this.#tables.has(table.topic)) continue;
+      this.#tables.set(table.topic, new FollowedTable(client, codec, logger, table, onFatal));
+    }
+    await Promise.all([...this.#tables.values()].map((table) => table.start()));
+  }
+
+  #addRunners(topology: Topology, partitions: ReadonlyMap<string, number>): void {
+    const partitionsOf = (topic: string) => partitions.get(topic) ?? 0;
+    const counts = taskCounts(topology, partitionsOf);
+    const channels = new Map(
+      [...counts].flatMap(([sub, tasks]) =>
+        sinksOf(sub).map(({ topic }) => [topic, tasks] as const),
+      ),
+    );
+    for (const sub of topology.subTopologies) {
+      const runner = new SubTopologyRunner({
+        ...this.#options,
+        pipeline: topology.name,
+        sub,
+        tables: this.#tables,
+        partitionsOf,
+        channelsOf: (topic) => channels.get(topic) ?? 0,
+      });
+      this.#runners.push(runner);
+    }
+  }
+
+  /** Resolves when every group has given this process its partitions and their tasks run. */
+  async whenRunning(): Promise<void> {
+    await Promise.all(this.#runners.map((runner) => runner.whenAssigned()));
+  }
+
+  /** For observers. */
+  tasks(): TaskStatus[] {
+    return this.#runners.flatMap((runner) => runner.status());
+  }
+
+  /** For observers. */
+  sinks(): SinkStatus[] {
+    return this.#sinks.map((runner) => runner.status());
   }
 
   status(): EngineStatus[] {
-    const processors = this.#processors.map((runner) => {
-      const { counts, partitions, failed } = runner.status();
-      const stopped = [...failed].map(
-        ([partition, error]) => `partition ${partition}: ${error.message}`,
+    const tasks = this.#runners.map((runner) => {
+      const failures = runner.slots.flatMap(({ partition, failure }) =>
+        failure === undefined ? [] : [`partition ${partition}: ${failure.message}`],
       );
-      const detail = `${partitions.length} tasks, ${counts.in} in, ${counts.deadLettered} dead-lettered`;
+      const { slots } = runner;
+      const sum = (of: 'recordsIn' | 'deadLettered') =>
+        slots.reduce((total, { task }) => total + (task?.counters[of] ?? 0), 0);
+      const detail = `${slots.length} tasks, ${sum('recordsIn')} in, ${sum('deadLettered')} dead-lettered`;
       return {
         name: runner.name,
-        healthy: failed.size === 0,
-        detail: stopped.length === 0 ? detail : stopped.join('; '),
+        healthy: failures.length === 0,
+        detail: failures.length === 0 ? detail : failures.join('; '),
       };
     });
     const sinks = this.#sinks.map((runner) => {
@@ -91,13 +136,14 @@ export class Engine {
       const detail = `${delivered} delivered, ${deadLettered} dead-lettered${since}`;
       return { name: runner.name, healthy: sickSince === 0, detail };
     });
-    return [...processors, ...sinks];
+    return [...tasks, ...sinks];
   }
 
-  /** Processors first, so that sinks still write what those committed; bounded by the batches under way. */
+  /** Pipelines first, so that sinks still write what those committed; bounded by the batches under way. */
   async stop(): Promise<void> {
-    await Promise.all(this.#processors.map((runner) => runner.stop()));
+    await Promise.all(this.#runners.map((runner) => runner.stop()));
     await Promise.all(this.#sinks.map((runner) => runner.stop()));
     await Promise.all([...this.#tables.values()].map((table) => table.stop()));
+    await this.#options.states.stop();
   }
 }

@@ -11,97 +11,177 @@ import type { Sink } from './delivery/sink.ts';
 import { ReachflowError } from './errors.ts';
 import { ensureTopics, type TopicPlan, topicPartitions } from './kafka/admin.ts';
 import type { KafkaClient } from './kafka/client.ts';
-import type { PipelineSpec } from './task/processor.ts';
+import { type SubTopology, sinksOf, sourcesOf, type Topology } from './topology/graph.ts';
 
 /** A consumer of topics, as far as its DLQs go. */
 type SinkTopics = Pick<Sink, 'name' | 'topics'>;
 
-function sourceTopics(): TopicPlan[] {
+/** Internal topics: a packed record or a segment has at most about 700 KB. */
+const INTERNAL_BYTES = 1_048_576;
+
+function sourceTopics(partitions: number): TopicPlan[] {
   return topicNames.map((name) => {
-    const { cleanup, retentionMs, maxMessageBytes, partitions } = topics[name];
-    return { name, cleanup, retentionMs, maxMessageBytes, partitions };
+    const { cleanup, retentionMs, maxMessageBytes, ...spec } = topics[name];
+    return {
+      name,
+      cleanup,
+      retentionMs,
+      maxMessageBytes,
+      partitions: partitions || spec.partitions,
+    };
   });
 }
 
-function dlq(topic: TopicName, consumer: string, partitions: number): TopicPlan {
+function dlq(topic: string, consumer: string, partitions: number): TopicPlan {
   // A dead letter is its record and the headers that say why.
-  const maxMessageBytes = topics[topic].maxMessageBytes + 65_536;
-  const name = dlqOf(topic, consumer);
-  return { name, cleanup: 'delete', retentionMs: DLQ_RETENTION_MS, maxMessageBytes, partitions };
-}
-
-/** A table is read from its topic's beginning at each start: what retention deleted would look like deleted rows. */
-function requireKeptTable(topic: TopicName): void {
-  if (topics[topic].cleanup === 'compact') return;
-  throw new ReachflowError(`${topic} is used as a table, but its records expire`, {
-    code: 'TABLE_EXPIRES',
-    domain: 'internal',
-    hint: "Give it cleanup 'compact' and no retention limit in schemas/topics.ts.",
-  });
+  const recordBytes = isTopicName(topic) ? topics[topic].maxMessageBytes : INTERNAL_BYTES;
+  return {
+    name: dlqOf(topic, consumer),
+    cleanup: 'delete',
+    retentionMs: DLQ_RETENTION_MS,
+    maxMessageBytes: recordBytes + 65_536,
+    partitions,
+  };
 }
 
 /**
- * Every topic that pipelines and sinks need: the map's own, a changelog per processor, a DLQ per consumer.
- * @param partitions of each topic; 0 takes the production figures of the map.
+ * Never expires: a changelog is shortened by its task when it has rewritten what is in it, a repartition topic by its
+ * reader when it has read it.
  */
-export function planTopics(
-  pipelines: readonly PipelineSpec[],
-  sinks: readonly SinkTopics[],
-  partitions: number,
-): TopicPlan[] {
-  const count = (name: TopicName) => (partitions === 0 ? topics[name].partitions : partitions);
-  const plans = sourceTopics().map((plan) => ({
-    ...plan,
-    partitions: partitions || plan.partitions,
-  }));
-  for (const pipeline of pipelines) {
-    for (const processor of pipeline.processors) {
-      for (const { topic } of processor.tables) requireKeptTable(topic);
-      const input: TopicName = processor.input;
-      plans.push({
-        name: changelogOf(pipeline.name, processor.name),
-        cleanup: 'compact',
-        retentionMs: -1,
-        maxMessageBytes: 1_048_576,
-        partitions: count(input),
-      });
-      plans.push(dlq(input, pipeline.name, count(input)));
-    }
+function internal(name: string, partitions: number): TopicPlan {
+  const maxMessageBytes = INTERNAL_BYTES;
+  return { name, cleanup: 'delete', retentionMs: -1, maxMessageBytes, partitions };
+}
+
+/** A table is read from its topic's beginning at each start: what retention deleted would look like deleted rows. */
+function requireKeptTables({ name, nodes }: SubTopology): void {
+  const global = nodes.flatMap(({ tables }) => tables.map(({ topic }) => topic));
+  const own = nodes.flatMap(({ source }) =>
+    source?.kind === 'topic' && source.bootstrap ? [source.topic] : [],
+  );
+  for (const topic of [...global, ...own]) {
+    if (topics[topic].cleanup === 'compact') continue;
+    throw new ReachflowError(`${topic} is used as a table by ${name}, but its records expire`, {
+      code: 'TABLE_EXPIRES',
+      domain: 'internal',
+      hint: "Give it cleanup 'compact' and no retention limit in schemas/topics.ts.",
+    });
   }
-  for (const sink of sinks) {
-    for (const topic of sink.topics) {
-      if (isTopicName(topic)) plans.push(dlq(topic, sink.name, count(topic)));
+}
+
+/**
+ * Tasks of each sub-topology, and so partitions of the repartition topics that it writes: as many as the widest of its
+ * sources has.
+ * @param partitionsOf a topic of the map.
+ */
+export function taskCounts(
+  topology: Topology,
+  partitionsOf: (topic: TopicName) => number,
+): ReadonlyMap<SubTopology, number> {
+  const writers = new Map(
+    topology.subTopologies.flatMap((sub) => sinksOf(sub).map(({ topic }) => [topic, sub] as const)),
+  );
+  const counts = new Map<SubTopology, number>();
+  const count = (sub: SubTopology): number => {
+    const known = counts.get(sub);
+    if (known !== undefined) return known;
+    const widths = sourcesOf(sub).map((source) => {
+      if (source.kind === 'topic') return partitionsOf(source.topic);
+      const writer = writers.get(source.topic);
+      return writer === undefined ? 0 : count(writer);
+    });
+    const most = Math.max(...widths);
+    counts.set(sub, most);
+    return most;
+  };
+  for (const sub of topology.subTopologies) count(sub);
+  return counts;
+}
+
+function topologyTopics(
+  topology: Topology,
+  partitionsOf: (topic: TopicName) => number,
+): TopicPlan[] {
+  const plans: TopicPlan[] = [];
+  const counts = taskCounts(topology, partitionsOf);
+  const widths = new Map<string, number>();
+  for (const [sub, tasks] of counts) {
+    for (const sink of sinksOf(sub)) if (sink.kind === 'repartition') widths.set(sink.topic, tasks);
+  }
+  for (const [topic, width] of widths) plans.push(internal(topic, width));
+  for (const [sub, tasks] of counts) {
+    requireKeptTables(sub);
+    if (sub.stateful) plans.push(internal(changelogOf(topology.name, sub.name), tasks));
+    for (const source of sourcesOf(sub)) {
+      const width =
+        source.kind === 'topic' ? partitionsOf(source.topic) : (widths.get(source.topic) ?? 1);
+      plans.push(dlq(source.topic, topology.name, width));
     }
   }
   return plans;
 }
 
 /**
- * Creates what is missing, then checks that changelogs and DLQs have as many partitions as their input.
- * @throws ReachflowError `TOPIC_PARTITIONS` when a topic that exists cannot be used as planned.
+ * Every topic that pipelines and sinks need: the map's own, changelogs and repartition topics, a DLQ per consumer.
+ * @param partitions of each topic; 0 takes the production figures of the map.
+ */
+export function planTopics(
+  topologies: readonly Topology[],
+  sinks: readonly SinkTopics[],
+  partitions: number,
+): TopicPlan[] {
+  const partitionsOf = (name: TopicName) =>
+    partitions === 0 ? topics[name].partitions : partitions;
+  const plans = sourceTopics(partitions);
+  for (const topology of topologies) plans.push(...topologyTopics(topology, partitionsOf));
+  for (const sink of sinks) {
+    for (const topic of sink.topics) {
+      if (isTopicName(topic)) plans.push(dlq(topic, sink.name, partitionsOf(topic)));
+    }
+  }
+  const byName = new Map(plans.map((plan) => [plan.name, plan]));
+  return [...byName.values()];
+}
+
+/**
+ * Creates what is missing, then checks that what exists can be used as planned.
+ * @returns partitions of every topic of the namespace, by logical name.
+ * @throws ReachflowError `TOPIC_PARTITIONS` when the partitions of two topics do not fit each other.
  */
 export async function applyTopicPlan(
   client: KafkaClient,
-  pipelines: readonly PipelineSpec[],
+  topologies: readonly Topology[],
   plans: readonly TopicPlan[],
-): Promise<void> {
+): Promise<ReadonlyMap<string, number>> {
   await ensureTopics(client, plans);
   const actual = await topicPartitions(client);
-  for (const { name, processors } of pipelines) {
-    for (const processor of processors) {
-      const input: TopicName = processor.input;
-      const expected = actual.get(input);
-      for (const topic of [changelogOf(name, processor.name), dlqOf(input, name)]) {
-        if (actual.get(topic) === expected) continue;
-        throw new ReachflowError(
-          `${topic} has ${actual.get(topic)} partitions, but ${input}, which it follows, has ${expected}`,
-          {
-            code: 'TOPIC_PARTITIONS',
-            domain: 'user',
-            hint: 'Partitions of an input cannot be changed under a stateful pipeline: replay it into a new namespace.',
-          },
-        );
-      }
+  for (const topology of topologies) checkPartitions(topology, actual);
+  return actual;
+}
+
+function checkPartitions(topology: Topology, actual: ReadonlyMap<string, number>): void {
+  const expected = topologyTopics(topology, (topic) => actual.get(topic) ?? 0);
+  for (const { name, partitions } of expected) {
+    if (actual.get(name) === partitions) continue;
+    throw wrongPartitions(
+      `${name} has ${actual.get(name)} partitions, but what it follows has ${partitions}`,
+    );
+  }
+  for (const { copartitioned } of topology.subTopologies) {
+    for (const joined of copartitioned) {
+      const widths = joined.map((topic) => `${topic} has ${actual.get(topic)}`);
+      if (new Set(joined.map((topic) => actual.get(topic))).size <= 1) continue;
+      throw wrongPartitions(
+        `${topology.name} joins topics whose partitions differ: ${widths.join(', ')}`,
+      );
     }
   }
+}
+
+function wrongPartitions(message: string): ReachflowError {
+  return new ReachflowError(message, {
+    code: 'TOPIC_PARTITIONS',
+    domain: 'user',
+    hint: 'Partitions of an input cannot be changed under a stateful pipeline: replay it into a new namespace.',
+  });
 }

@@ -50,6 +50,15 @@ function mismatch(topic: TopicName, type: Type, value: unknown, cause: unknown):
   });
 }
 
+/** Writes values of one topic in place, framed: for batches that records are encoded into. */
+export interface ValueWriter {
+  /**
+   * Writes at `at` and returns the position behind the value; a negative number, or one beyond the buffer's end, when
+   * it does not fit. @throws ReachflowError `SCHEMA_MISMATCH`.
+   */
+  encode(value: unknown, buffer: Buffer, at: number): number;
+}
+
 /** The schema id of a Confluent-framed value, or undefined when it is not framed so. */
 export function schemaIdOf(value: Buffer): number | undefined {
   if (value.length < HEADER_BYTES || value[0] !== MAGIC) return undefined;
@@ -65,7 +74,7 @@ export class TopicCodec {
   readonly #subjectOf: (topic: TopicName) => string;
   readonly #writeIds = new Map<TopicName, number>();
   readonly #readers = new Map<TopicName, Map<number, Reader | Unreadable>>();
-  readonly #keyTypes = new Map<number, Type>();
+  readonly #keyTypes = new Map<number, Type | Unreadable>();
 
   /** @param physicalName logical topic → name on the broker; the subject is that name + `-value`. */
   constructor(registry: SchemaRegistryClient, physicalName: (topic: TopicName) => string) {
@@ -100,12 +109,37 @@ export class TopicCodec {
     return framed;
   }
 
+  /** `register` must have seen the topic. */
+  writer(topic: TopicName): ValueWriter {
+    const id = this.#writeIds.get(topic);
+    if (id === undefined) throw new Error(`register(${topic}) has to come before writer`);
+    const type = readerType(topic);
+    return {
+      encode(value, buffer, at) {
+        const body = at + HEADER_BYTES;
+        if (body > buffer.length) return body;
+        buffer[at] = MAGIC;
+        buffer.writeInt32BE(id, at + 1);
+        try {
+          return type.encode(value, buffer, body);
+        } catch (error) {
+          throw mismatch(topic, type, value, error);
+        }
+      },
+    };
+  }
+
   /**
    * Fetches the writer schemas that a batch needs, so that `decode` can be synchronous. A writer schema that
-   * cannot be read is remembered, and thrown by `decode` for each record that uses it.
+   * cannot be read is remembered, and thrown by `decode` for each record that uses it. Keys need it only where
+   * `decodeKey` follows.
    * @throws ReachflowError `REGISTRY_UNAVAILABLE` (retry: backoff).
    */
-  async load(topic: TopicName, values: Iterable<Buffer | null>): Promise<void> {
+  async load(
+    topic: TopicName,
+    values: Iterable<Buffer | null>,
+    keys: Iterable<Buffer | null> = [],
+  ): Promise<void> {
     let readers = this.#readers.get(topic);
     if (readers === undefined) {
       readers = new Map();
@@ -117,6 +151,26 @@ export class TopicCodec {
       const known = readers.get(id);
       const isFresh = !(known instanceof Unreadable) || known.until > Date.now();
       if (known === undefined || !isFresh) readers.set(id, await this.#reader(topic, id));
+    }
+    if (topics[topic].keyFormat === 'avro') await this.#loadKeys(topic, keys);
+  }
+
+  async #loadKeys(topic: TopicName, keys: Iterable<Buffer | null>): Promise<void> {
+    for (const key of keys) {
+      const id = key === null ? undefined : schemaIdOf(key);
+      if (id === undefined) continue;
+      const known = this.#keyTypes.get(id);
+      const isFresh = !(known instanceof Unreadable) || known.until > Date.now();
+      if (known === undefined || !isFresh) this.#keyTypes.set(id, await this.#keyType(topic, id));
+    }
+  }
+
+  async #keyType(topic: TopicName, id: number): Promise<Type | Unreadable> {
+    try {
+      return await this.#registry.writerType(id);
+    } catch (error) {
+      if (error instanceof ReachflowError && error.retry === 'backoff') throw error;
+      return new Unreadable(undecodable(topic, `key schema ${id}: ${errorMessage(error)}`, error));
     }
   }
 
@@ -141,30 +195,31 @@ export class TopicCodec {
     const reader = this.#readers.get(topic)?.get(id);
     if (reader === undefined) throw new Error(`load(${topic}) has to come before decode`);
     if (reader instanceof Unreadable) throw reader.error;
+    let decoded: { readonly value: unknown; readonly offset: number };
     try {
-      return readerType(topic).fromBuffer(
-        value.subarray(HEADER_BYTES),
-        reader.resolver,
-      ) as TopicValue<T>;
+      // In place: a view for each value costs as much as reading a small one.
+      decoded = readerType(topic).decode(value, HEADER_BYTES, reader.resolver);
     } catch (error) {
       throw undecodable(topic, errorMessage(error), error);
     }
+    if (decoded.offset !== value.length) {
+      throw undecodable(topic, decoded.offset < 0 ? 'it is truncated' : 'it has trailing data');
+    }
+    return decoded.value as TopicValue<T>;
   }
 
   /**
    * Reads a record's key as text: a string key as it is, Debezium's key record as its fields' values
-   * joined by `/`. @throws ReachflowError `UNDECODABLE`.
+   * joined by `/`. `load` must have seen the key. @throws ReachflowError `UNDECODABLE`.
    */
-  async decodeKey(topic: TopicName, key: Buffer | null): Promise<string> {
+  decodeKey(topic: TopicName, key: Buffer | null): string {
     if (key === null) return '';
     if (topics[topic].keyFormat === 'string') return key.toString('utf8');
     const id = schemaIdOf(key);
     if (id === undefined) throw undecodable(topic, 'its key has no Confluent header');
-    let type = this.#keyTypes.get(id);
-    if (type === undefined) {
-      type = await this.#registry.writerType(id);
-      this.#keyTypes.set(id, type);
-    }
+    const type = this.#keyTypes.get(id);
+    if (type === undefined) throw new Error(`load(${topic}) has to come before decodeKey`);
+    if (type instanceof Unreadable) throw type.error;
     try {
       const fields: unknown = type.fromBuffer(key.subarray(HEADER_BYTES));
       return Object.values(fields as Record<string, unknown>).join('/');

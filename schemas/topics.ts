@@ -5,7 +5,6 @@ import type {
   Contact,
   EventRecorded,
   TenantCount,
-  TenantCountDelta,
   WebhookReceived,
 } from './types.ts';
 
@@ -96,12 +95,6 @@ export const topics = {
     partitions: 100,
     cleanup: 'compact',
   }),
-  'metric.tenant.count.delta': topic<TenantCountDelta>({
-    key: 'tenant',
-    schema: 'tenant-count-delta',
-    partitions: 50,
-    retentionMs: DAY,
-  }),
   'metric.tenant.count': topic<TenantCount>({
     key: 'tenant',
     schema: 'tenant-count',
@@ -123,11 +116,16 @@ export function isTopicName(name: string): name is TopicName {
 export const DLQ_RETENTION_MS = 14 * DAY;
 
 /** The dead letter queue of one consumer of a topic: same partitions and key, original bytes, error in headers. */
-export function dlqOf(source: TopicName, consumer: string): string {
+export function dlqOf(source: string, consumer: string): string {
   return `${source}.${consumer}.dlq`;
 }
 
 /** The compacted log behind one processor's state, partitioned as its input. */
 export function changelogOf(pipeline: string, processor: string): string {
   return `${pipeline}.${processor}.changelog`;
+}
+
+/** The internal topic behind an aggregate or a join of another key: packed records, read by its pipeline alone. */
+export function repartitionOf(pipeline: string, name: string): string {
+  return `${pipeline}.${name}.repartition`;
 }

@@ -120,13 +120,6 @@ export interface TenantCount {
   version: bigint;
 }
 
-/** Events that one epoch of one task adds to a tenant's window: the combiner's output, keyed by tenant. */
-export interface TenantCountDelta {
-  tenant_id: string;
-  window_start: number;
-  delta: number;
-}
-
 /** One accepted webhook request, as received. */
 export interface WebhookReceived {
   /** `<source>:<delivery id>`; what deduplication goes by. */

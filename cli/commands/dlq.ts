@@ -92,7 +92,12 @@ async function readable(codec: TopicCodec, letter: DeadLetter): Promise<Readable
   const { info, record } = letter;
   const hex = `0x${record.key?.toString('hex') ?? ''}`;
   if (!isTopicName(info.topic)) return { ...letter, key: hex };
-  return { ...letter, key: await codec.decodeKey(info.topic, record.key).catch(() => hex) };
+  try {
+    await codec.load(info.topic, [], [record.key]);
+    return { ...letter, key: codec.decodeKey(info.topic, record.key) };
+  } catch {
+    return { ...letter, key: hex };
+  }
 }
 
 function toJson({ dlq, dlqPartition, dlqOffset, info, record, key }: Readable): string {

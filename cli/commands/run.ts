@@ -1,95 +1,163 @@
-import { Command } from 'commander';
-import type { Logger } from 'pino';
-import type { Connector } from '../../connectors/connector.ts';
+import { availableParallelism } from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { destination, type Logger } from 'pino';
+import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
-import { loadAppConfig } from '../config.ts';
-import { type Product, partNames, startProduct } from '../product.ts';
+import { type AppConfig, loadAppConfig } from '../config.ts';
+import { EXIT_FAILURE } from '../errors.ts';
+import { checkParts, partNames } from '../product.ts';
+import { clusterWorkers, outliveSupervisor, workerNumber } from '../workers/cluster.ts';
+import { untilMemoryExceeded } from '../workers/memory.ts';
+import { tellParent } from '../workers/messages.ts';
+import { runProduct } from '../workers/run-product.ts';
+import { Supervisor } from '../workers/supervisor.ts';
 
-/** How long a stop may take before the process ends anyway; what was not committed is done again at the next start. */
-const STOP_TIMEOUT_MS = 10_000;
-
-function webhookUrl(connectors: readonly Connector[]): string | undefined {
-  const webhook = connectors.find(({ name }) => name === 'webhook');
-  return webhook !== undefined && 'url' in webhook && typeof webhook.url === 'function'
-    ? String(webhook.url())
-    : undefined;
+interface CommandOptions {
+  readonly only?: readonly string[];
+  readonly config?: string;
+  /** 0: one per core. */
+  readonly workers?: number;
 }
 
-/** Resolves when the process is asked to end: by a signal, or by the end of the parent that started it over IPC. */
+const MAX_WORKERS = 64;
+
+/**
+ * Resolves when the process is asked to end: by a signal, or by the end of the parent that started it over IPC. A
+ * second signal ends it at once; but not a worker, which may get one from its supervisor and one more, as the whole
+ * process group does from a terminal, from systemd or from a container.
+ */
 function askedToStop(): Promise<string> {
+  const isWorker = workerNumber() !== undefined;
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.once(signal, () => resolve(signal));
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      if (isWorker) process.on(signal, () => resolve(signal));
+      else process.once(signal, () => resolve(signal));
+    }
     if (process.connected) process.once('disconnect', () => resolve('parent ended'));
   });
 }
 
-async function run(options: { only?: string[]; config?: string }): Promise<void> {
+/** Lines of all processes go to standard output, whole lines each; those of a worker have `worker`. */
+function runLogger(config: AppConfig, bindings: Readonly<Record<string, unknown>>): Logger {
+  return createLogger(config.log, { bindings, destination: destination({ fd: 1, sync: true }) });
+}
+
+async function run(options: CommandOptions): Promise<void> {
+  const until = askedToStop();
   const { config } = await loadAppConfig(
     options.config === undefined ? {} : { file: options.config },
   );
-  const logger = createLogger(config.log);
-  const fatal = Promise.withResolvers<never>();
-  fatal.promise.catch(() => undefined);
-  const ended = Promise.race([askedToStop(), fatal.promise]);
-  ended.catch(() => undefined);
-  const starting = startProduct(config, logger, {
-    ...(options.only === undefined ? {} : { only: options.only }),
-    onFatal: fatal.reject,
+  const worker = workerNumber();
+  if (worker !== undefined) return runWorker(worker, options, config, until);
+  const asked = options.workers ?? config.workers.count;
+  const count = asked === 0 ? availableParallelism() : asked;
+  if (count > 1) return runSupervisor(count, options, config, until);
+  await runProduct({
+    config,
+    logger: runLogger(config, {}),
+    ...onlyOf(options),
+    until,
+    onReady: (webhookUrl) => void tellParent({ type: 'ready', webhookUrl }),
+    stopTimeoutMs: config.workers.stopTimeoutMs,
   });
-  let failure: unknown;
+}
+
+function onlyOf({ only }: CommandOptions): { readonly only?: readonly string[] } {
+  return only === undefined ? {} : { only };
+}
+
+async function runSupervisor(
+  count: number,
+  { only, config: file }: CommandOptions,
+  config: AppConfig,
+  until: Promise<string>,
+): Promise<void> {
+  checkParts(only);
+  const args = [
+    'run',
+    ...(only === undefined ? [] : ['--only', only.join(',')]),
+    ...(file === undefined ? [] : ['--config', file]),
+  ];
+  const supervisor = new Supervisor({
+    count,
+    config: config.workers,
+    logger: runLogger(config, { role: 'supervisor' }),
+    startWorker: clusterWorkers(args, config.workers.memoryMb),
+  });
+  await supervisor.run(until);
+}
+
+/** A worker's end is for its supervisor to report: it says why over IPC and in its log, not on the terminal. */
+async function runWorker(
+  worker: number,
+  options: CommandOptions,
+  config: AppConfig,
+  asked: Promise<string>,
+): Promise<void> {
+  outliveSupervisor();
+  const logger = runLogger(config, { worker });
+  const { memoryMb, memoryCheckMs, stopTimeoutMs } = config.workers;
+  const exceeded = untilMemoryExceeded(memoryMb, memoryCheckMs).then((reason) => {
+    void tellParent({ type: 'draining', reason });
+    logger.warn({ reason }, 'memory limit exceeded, draining to be restarted');
+    return reason;
+  });
   try {
-    const product = await Promise.race([starting, ended]);
-    if (typeof product !== 'string') announce(product, logger);
-    logger.info({ reason: await ended }, 'stopping');
+    await runProduct({
+      config,
+      logger,
+      ...onlyOf(options),
+      worker,
+      until: Promise.race([asked, exceeded]),
+      onReady: (webhookUrl) => void tellParent({ type: 'ready', webhookUrl }),
+      stopTimeoutMs,
+    });
   } catch (error) {
-    failure = error;
+    logger.fatal({ error }, 'worker failed');
+    await tellParent({ type: 'failed', ...failureOf(error) });
+    process.exit(EXIT_FAILURE);
   }
-  exitInTime(failure === undefined ? 0 : 1, logger);
-  await starting.then(
-    (product) => product.stop(),
-    () => undefined,
-  );
-  logger.info('stopped');
-  if (process.connected) process.disconnect();
-  if (failure !== undefined) throw failure;
 }
 
-function announce({ connectors, engine }: Product, logger: Logger): void {
-  const url = webhookUrl(connectors);
-  logger.info({ webhookUrl: url, parts: engine.status().map(({ name }) => name) }, 'ready');
-  process.send?.({ type: 'ready', webhookUrl: url });
-}
-
-function exitInTime(code: number, logger: Logger): void {
-  setTimeout(() => {
-    logger.warn(
-      { ms: STOP_TIMEOUT_MS },
-      'stop took too long, ending; what is not committed is done again',
-    );
-    process.exit(code);
-  }, STOP_TIMEOUT_MS).unref();
+function failureOf(error: unknown) {
+  if (!(error instanceof ReachflowError)) {
+    return { code: 'UNEXPECTED', message: errorMessage(error), domain: 'internal' as const };
+  }
+  const { code, message, domain, hint } = error;
+  return { code, message, domain, hint };
 }
 
 function parseParts(list: string): string[] {
   return list.split(',').map((part) => part.trim());
 }
 
+function parseWorkers(text: string): number {
+  if (text === 'auto') return 0;
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= MAX_WORKERS) return count;
+  throw new InvalidArgumentError(`a whole number from 1 to ${MAX_WORKERS}, or auto`);
+}
+
 /** `reachflow run`. */
 export function runCommand(): Command {
   return new Command('run')
-    .description('run connectors, pipelines and sinks in this process until Ctrl-C')
+    .description('run connectors, pipelines and sinks until Ctrl-C, in this process or in several')
     .option(
       '--only <parts>',
       `comma-separated parts to run, of: ${partNames.join(', ')}`,
       parseParts,
     )
+    .option(
+      '--workers <n>',
+      'worker processes that share the work; auto: one per core (default: workers.count)',
+      parseWorkers,
+    )
     .option('--config <file>', 'configuration file')
     .addHelpText(
       'after',
-      '\nExamples:\n  reachflow run\n  reachflow run --only webhook\n  reachflow run --only events,contacts,clickhouse\n',
+      '\nExamples:\n  reachflow run\n  reachflow run --workers 4\n  reachflow run --only webhook\n  reachflow run --only events,contacts,clickhouse\n',
     )
-    .action(async (options: { only?: string[]; config?: string }) => {
+    .action(async (options: CommandOptions) => {
       await run(options);
       // KafkaJS keeps timers for a moment after its last disconnect; nothing is left to wait for.
       process.exit(0);

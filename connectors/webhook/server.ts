@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCode, errorMessage } from '../../runtime/errors.ts';
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
+import type { Metrics } from '../../runtime/observability/metrics.ts';
+import type { Tracing } from '../../runtime/observability/tracing.ts';
 import { createBodyReader } from './body-reader.ts';
 import type { WebhookConfig } from './config.ts';
 import { publishEvent, sourceOf, toPublication } from './ingest.ts';
@@ -13,6 +16,8 @@ export interface WebhookServerDeps {
   readonly config: WebhookConfig;
   readonly publisher: Publisher;
   readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly tracing?: Tracing | undefined;
   /** ms since the epoch. */
   readonly clock: () => number;
   /** True from the moment a stop begins: what is not accepted yet is refused. */
@@ -55,6 +60,12 @@ export function buildWebhookServer(deps: WebhookServerDeps): FastifyInstance {
   app.addHook('onSend', async (request, reply) => {
     void reply.header('x-request-id', request.id);
     if (deps.isStopping()) void reply.header('connection', 'close');
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const source = (request.params as { source?: string } | undefined)?.source;
+    if (source === undefined) return;
+    const known = Object.hasOwn(config.sources, source) ? source : 'unknown';
+    deps.metrics?.delivery.webhookRequest(known, reply.statusCode, reply.elapsedTime);
   });
   app.setErrorHandler((error, request, reply) => {
     sendProblem(deps, toProblem(error), request, reply);
@@ -107,7 +118,7 @@ function addIngestRoute(app: FastifyInstance, deps: WebhookServerDeps): void {
         const { headers, params } = request;
         const ingest = { sourceName: params.source, headers, rawBody };
         const publication = toPublication(config, ingest, deps.clock());
-        await publish(deps, publication);
+        await publish(deps, params.source, headers, publication);
         void reply.code(202);
         return { event_id: publication.value.event_id, status: 'accepted' };
       } finally {
@@ -119,14 +130,23 @@ function addIngestRoute(app: FastifyInstance, deps: WebhookServerDeps): void {
 
 async function publish(
   deps: WebhookServerDeps,
+  source: string,
+  headers: IncomingHttpHeaders,
   publication: Parameters<typeof publishEvent>[2],
 ): Promise<void> {
+  const trace = deps.tracing?.request('POST /webhooks/ingest/:source', headers, {
+    'reachflow.source': source,
+  });
+  const traced =
+    trace?.headers === undefined ? publication : { ...publication, headers: trace.headers };
   try {
-    await publishEvent(deps.config, deps.publisher, publication);
+    await publishEvent(deps.config, deps.publisher, traced);
     deps.onPublished(undefined);
+    trace?.end();
   } catch (error) {
     const problem = toProblem(error);
     deps.onPublished(problem);
+    trace?.fail(problem);
     throw problem;
   }
 }

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
+import type { Metrics } from '../../runtime/observability/metrics.ts';
+import type { Tracing } from '../../runtime/observability/tracing.ts';
 import type { Connector, ConnectorStatus } from '../connector.ts';
 import type { WebhookConfig } from './config.ts';
 import type { ProblemError } from './problem.ts';
@@ -11,6 +13,8 @@ import { buildWebhookServer } from './server.ts';
 export interface WebhookConnectorDeps {
   readonly publisher: Publisher;
   readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly tracing?: Tracing | undefined;
   /** ms since the epoch; the system clock by default. */
   readonly clock?: () => number;
 }
@@ -50,6 +54,8 @@ export function createWebhookConnector(
       config,
       publisher: deps.publisher,
       logger,
+      metrics: deps.metrics,
+      tracing: deps.tracing,
       clock,
       isStopping: () => stopping !== undefined,
       unready,

@@ -1,22 +1,10 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
-import type {
-  EventRecorded,
-  TenantCount,
-  TenantCountDelta,
-  WebhookReceived,
-} from '../../schemas/types.ts';
-import { errorOf, ProcessorDriver } from '../../tests/support/processor-driver.ts';
-import { ALLOWED_LATENESS_MS } from './steps/count-tenants.ts';
-import { eventsPipeline } from './topology.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';
+import type { CdcPublicEventsEnvelope, WebhookReceived } from '../../schemas/types.ts';
+import { eventsPipeline, GRACE_MS, WINDOW_MS } from './topology.ts';
 
 const NOW = Date.UTC(2026, 0, 1, 12);
-
-function driverOf(name: string): ProcessorDriver {
-  const spec = eventsPipeline.processors.find((processor) => processor.name === name);
-  if (spec === undefined) throw new Error(`no processor ${name}`);
-  return new ProcessorDriver(spec);
-}
 
 function webhook(id: string, change: Partial<WebhookReceived> = {}): WebhookReceived {
   return {
@@ -33,47 +21,75 @@ function webhook(id: string, change: Partial<WebhookReceived> = {}): WebhookRece
   };
 }
 
+let driver: TopologyTestDriver;
+afterEach(() => driver.close());
+
+async function open(partitions = 1): Promise<TopologyTestDriver> {
+  driver = await TopologyTestDriver.open(eventsPipeline, { startMs: NOW, partitions });
+  return driver;
+}
+
+const pipeAll = (webhooks: readonly WebhookReceived[]) =>
+  driver.pipeAll(
+    'webhook.received',
+    webhooks.map((value) => ({ key: `${value.tenant_id}:${value.entity_id}`, value })),
+  );
+const pipe = (value: WebhookReceived) => pipeAll([value]);
+
 describe('webhooks', () => {
-  it('records an event and counts it in its minute', () => {
-    const driver = driverOf('webhooks');
-    driver.process(webhook('1'), NOW);
-    driver.process(webhook('2', { occurred_at: NOW - 61_000 }), NOW);
-    driver.process(webhook('3'), NOW);
-    driver.commit();
-    const emitted = driver.take();
-    const events = emitted.filter(({ topic }) => topic === 'event.recorded');
-    expect(events.map(({ key, value }) => [key, (value as EventRecorded).source])).toEqual(
+  it('are recorded, and counted in their minute', async () => {
+    await open();
+    await pipeAll([webhook('1'), webhook('2', { occurred_at: NOW - 61_000 }), webhook('3')]);
+    expect(driver.read('event.recorded').map(({ key, value }) => [key, value?.source])).toEqual(
       Array.from({ length: 3 }, () => ['t:repo', 'webhook:gh']),
     );
-    const deltas = emitted.filter(({ topic }) => topic === 'metric.tenant.count.delta');
-    expect(deltas.map(({ value }) => value)).toEqual([
-      { tenant_id: 't', window_start: NOW, delta: 2 },
-      { tenant_id: 't', window_start: NOW - 120_000, delta: 1 },
+    const counts = driver.readValues('metric.tenant.count');
+    expect(counts).toHaveLength(2);
+    expect(counts).toEqual(
+      expect.arrayContaining([
+        {
+          tenant_id: 't',
+          window_start: NOW,
+          window_end: NOW + WINDOW_MS,
+          count: 2,
+          version: 2n,
+        },
+        {
+          tenant_id: 't',
+          window_start: NOW - 120_000,
+          window_end: NOW - 60_000,
+          count: 1,
+          version: 1n,
+        },
+      ]),
+    );
+  });
+
+  it('are recorded once, also after a crash', async () => {
+    await open();
+    await pipe(webhook('1'));
+    await driver.crash();
+    await pipeAll([webhook('1'), webhook('2'), webhook('2')]);
+    expect(driver.readValues('event.recorded').map((event) => event?.event_id)).toEqual([
+      'gh:1',
+      'gh:2',
     ]);
   });
 
-  it('drops repeats, also after a restart, and what was not committed comes again', () => {
-    const driver = driverOf('webhooks');
-    driver.process(webhook('1'), NOW);
-    driver.commit();
-    driver.process(webhook('2'), NOW);
-    driver.restart();
-    expect(driver.process(webhook('1'), NOW)).toEqual({ kind: 'drop', reason: 'duplicate' });
-    expect(driver.process(webhook('2'), NOW)).toEqual({ kind: 'ok' });
-  });
-
-  it('dead-letters with every reason, and does not remember the id', () => {
-    const driver = driverOf('webhooks');
-    const bad = webhook('1', { tenant_id: '', payload: '{', occurred_at: NOW + 3_600_000 });
-    const error = errorOf(driver.process(bad, NOW));
+  it('are dead-lettered with every reason, and their id is not remembered', async () => {
+    await open();
+    await pipe(webhook('1', { tenant_id: '', payload: '{', occurred_at: NOW + 3_600_000 }));
+    const [letter] = driver.deadLetters();
+    expect(letter?.info).toMatchObject({ code: 'VALIDATION', step: 'validate-webhook' });
     for (const reason of ['tenant_id', 'payload', 'future'])
-      expect(error.message).toContain(reason);
-    expect(driver.process(webhook('1'), NOW)).toEqual({ kind: 'ok' });
+      expect(letter?.info.message).toContain(reason);
+    await pipe(webhook('1'));
+    expect(driver.read('event.recorded')).toHaveLength(1);
   });
 });
 
 describe('rows of the events table', () => {
-  const envelope = (op: string, change: object = {}) => ({
+  const envelope = (op: string, change: object = {}): CdcPublicEventsEnvelope => ({
     op,
     before: null,
     after: {
@@ -88,85 +104,93 @@ describe('rows of the events table', () => {
     source: { ts_ms: NOW, snapshot: null, table: 'events', lsn: 1n },
     ts_ms: NOW,
   });
+  const pipeRow = (value: CdcPublicEventsEnvelope) => driver.pipe('cdc.public.events', '5', value);
 
-  it('records an insert once, whether read by a snapshot or from the log', () => {
-    const driver = driverOf('rows');
-    const outcomes = ['r', 'c', 'u'].map((op) => driver.process(envelope(op), NOW).kind);
-    expect(outcomes).toEqual(['ok', 'drop', 'drop']);
-    expect(driver.take()[0]?.value).toMatchObject({
-      event_id: 'cdc:events:5',
-      source: 'cdc:events',
-      entity_id: '9',
-      occurred_at: NOW,
-    });
+  it('are recorded once, whether read by a snapshot or from the log', async () => {
+    await open();
+    for (const op of ['r', 'c', 'u']) await pipeRow(envelope(op));
+    expect(driver.readValues('event.recorded')).toEqual([
+      expect.objectContaining({
+        event_id: 'cdc:events:5',
+        source: 'cdc:events',
+        entity_id: '9',
+        occurred_at: NOW,
+      }),
+    ]);
+    expect(driver.counters().dropped).toBe(2);
   });
 
-  it('dead-letters an empty kind and a time in the future', () => {
-    const driver = driverOf('rows');
-    const bad = { kind: ' ', occurred_at: new Date(NOW + 3_600_000).toISOString() };
-    const error = errorOf(driver.process(envelope('c', bad), NOW));
-    expect(error.message).toMatch(/kind.*future/);
+  it('are dead-lettered for an empty kind and a time in the future', async () => {
+    await open();
+    const occurred_at = new Date(NOW + 3_600_000).toISOString();
+    await pipeRow(envelope('c', { kind: ' ', occurred_at }));
+    expect(driver.deadLetters()[0]?.info.message).toMatch(/kind.*future/);
+  });
+
+  it('without a time that can be read are dead-lettered, not counted in some minute', async () => {
+    await open();
+    await pipeRow(envelope('c', { occurred_at: null }));
+    expect(driver.deadLetters()[0]?.info.message).toContain('occurred_at is no time');
+    expect(driver.read('metric.tenant.count')).toEqual([]);
   });
 });
 
-describe('tenant counts', () => {
-  const delta = (start: number, by: number, tenant = 't'): TenantCountDelta => ({
-    tenant_id: tenant,
-    window_start: start,
-    delta: by,
-  });
-  const counts = (driver: ProcessorDriver) =>
-    driver.take().map(({ value }) => value as TenantCount);
-
-  it('sums per tenant and window whatever the epochs and restarts, versions growing', () => {
-    const step = fc.record({
-      tenant: fc.constantFrom('a', 'b'),
-      minute: fc.nat(3),
-      by: fc.integer({ min: 1, max: 9 }),
-      next: fc.constantFrom('go on', 'commit', 'commit and restart'),
+describe('counts per tenant and minute', () => {
+  it('are right whatever the partitions, batches and crashes; versions grow', async () => {
+    const batch = fc.record({
+      events: fc.array(
+        fc.record({
+          tenant: fc.constantFrom('a', 'b', 'c'),
+          minute: fc.nat(3),
+          entity: fc.nat(5),
+          repeats: fc.boolean(),
+        }),
+        { minLength: 1, maxLength: 6 },
+      ),
+      crash: fc.boolean(),
     });
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
-        const driver = driverOf('tenant-counts');
+    await fc.assert(
+      fc.asyncProperty(fc.array(batch, { maxLength: 6 }), async (batches) => {
+        await open(3);
         const expected = new Map<string, number>();
-        const latest = new Map<string, TenantCount>();
-        const collect = () => {
-          driver.commit();
-          for (const count of counts(driver)) {
-            const key = `${count.tenant_id}/${count.window_start}`;
-            expect(count.version).toBeGreaterThan(latest.get(key)?.version ?? 0n);
-            latest.set(key, count);
-          }
-        };
-        for (const { tenant, minute, by, next } of steps) {
-          const start = NOW + minute * 60_000;
-          driver.process(delta(start, by, tenant));
-          expected.set(`${tenant}/${start}`, (expected.get(`${tenant}/${start}`) ?? 0) + by);
-          if (next !== 'go on') collect();
-          if (next === 'commit and restart') driver.restart();
+        let id = 0;
+        for (const { events, crash } of batches) {
+          const sent = events.flatMap(({ tenant, minute, entity, repeats }) => {
+            const start = NOW - minute * WINDOW_MS;
+            const window = `${tenant}/${start}`;
+            expected.set(window, (expected.get(window) ?? 0) + 1);
+            id += 1;
+            const at = { tenant_id: tenant, entity_id: String(entity), occurred_at: start };
+            const one = webhook(String(id), at);
+            return repeats ? [one, one] : [one];
+          });
+          await pipeAll(sent);
+          if (crash) await driver.crash();
         }
-        collect();
-        expect(new Map([...latest].map(([key, { count }]) => [key, count]))).toEqual(expected);
+        const newest = new Map<string, { count: number; version: bigint }>();
+        for (const count of driver.readValues('metric.tenant.count')) {
+          if (count === null) throw new Error('a tombstone');
+          const window = `${count.tenant_id}/${count.window_start}`;
+          expect(count.version).toBeGreaterThan(newest.get(window)?.version ?? 0n);
+          newest.set(window, count);
+        }
+        const counts = new Map([...newest].map(([window, { count }]) => [window, count]));
+        expect(counts).toEqual(expected);
+        await driver.close();
       }),
+      { numRuns: 40 },
     );
+    await open();
   });
 
-  it('emits a window once per epoch, with its end', () => {
-    const driver = driverOf('tenant-counts');
-    driver.process(delta(NOW, 2));
-    driver.process(delta(NOW, 3));
-    driver.commit();
-    expect(counts(driver)).toEqual([
-      { tenant_id: 't', window_start: NOW, window_end: NOW + 60_000, count: 5, version: 2n },
+  it('take events for a week; what comes later is dead-lettered, although it is recorded', async () => {
+    await open();
+    const old = NOW - GRACE_MS - 2 * WINDOW_MS;
+    await pipeAll([webhook('1'), webhook('2', { occurred_at: old })]);
+    expect(driver.readValues('metric.tenant.count').map((count) => count?.window_start)).toEqual([
+      NOW,
     ]);
-  });
-
-  it('closes old windows and dead-letters what comes for them, also after a restart', () => {
-    const driver = driverOf('tenant-counts');
-    driver.process(delta(NOW, 1));
-    driver.process(delta(NOW + ALLOWED_LATENESS_MS + 60_000, 1));
-    driver.commit();
-    driver.restart();
-    expect(errorOf(driver.process(delta(NOW, 1))).message).toContain('closed');
+    expect(driver.deadLetters().map(({ info }) => info.code)).toEqual(['LATE']);
+    expect(driver.read('event.recorded')).toHaveLength(2);
   });
 });

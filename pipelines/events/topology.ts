@@ -1,64 +1,47 @@
-import { defineProcessor, type PipelineSpec } from '../../runtime/task/processor.ts';
-import { readEnvelope } from '../../schemas/envelope.ts';
-import { createCountTenantsStep, windows } from './steps/count-tenants.ts';
-import { createRecordEventStep, seenIds } from './steps/record-event.ts';
-import { validateEventRow, validateWebhook } from './steps/validate.ts';
+import { defineTopology } from '../../runtime/topology/builder.ts';
+import { tumbling } from '../../runtime/topology/windows.ts';
+import { readEventRow, rowTime } from './steps/read-row.ts';
+import { validateWebhook } from './steps/validate.ts';
 
-/** Accepted webhooks → valid events, each once. */
-const webhooks = defineProcessor<'webhook.received'>({
-  name: 'webhooks',
-  input: 'webhook.received',
-  outputs: ['event.recorded', 'metric.tenant.count.delta'],
-  stores: [seenIds],
-  create(context) {
-    const { recordEvent, endEpoch } = createRecordEventStep(context);
-    return {
-      endEpoch,
-      process({ value, timestamp }) {
-        if (value === null) return { kind: 'drop', reason: 'tombstone' };
-        return recordEvent('webhook', validateWebhook(value, timestamp), timestamp);
-      },
-    };
-  },
+/** How long an event id is remembered: longer than senders of webhooks retry (up to 80 h). */
+export const DEDUP_TTL_MS = 96 * 3_600_000;
+export const WINDOW_MS = 60_000;
+/** How long after its end a window still takes events. */
+export const GRACE_MS = 7 * 86_400_000;
+
+/** Accepted webhooks and rows of the events table → valid events, each once, and their count per tenant and minute. */
+export const eventsPipeline = defineTopology('events', (t) => {
+  const webhooks = t
+    .stream('webhook.received', {
+      name: 'webhooks',
+      timestamp: ({ occurred_at, received_at }) => occurred_at ?? received_at,
+    })
+    .step('validate-webhook', (webhook, { source }) =>
+      validateWebhook(webhook, source.record.timestamp),
+    );
+  const rows = t
+    .stream('cdc.public.events', { name: 'rows', timestamp: rowTime })
+    .step('read-row', (envelope, { source }) => readEventRow(envelope, source.record.timestamp));
+
+  const events = webhooks.merge('events', rows).dedup('seen', {
+    id: ({ event_id }) => event_id,
+    ttlMs: DEDUP_TTL_MS,
+    // When it was written to the topic: a sender's clock does not shorten the memory.
+    time: (_event, { source }) => source.record.timestamp,
+  });
+  events.to('event.recorded', { key: ({ tenant_id, entity_id }) => `${tenant_id}:${entity_id}` });
+
+  events
+    .groupBy(({ tenant_id }) => tenant_id)
+    .window(tumbling({ sizeMs: WINDOW_MS, graceMs: GRACE_MS }))
+    .count('tenant-counts')
+    .map('to-metric', ({ key, start, end, value }) => ({
+      tenant_id: key,
+      window_start: start,
+      window_end: end,
+      count: value,
+      // A count only grows, so it orders its own versions.
+      version: BigInt(value),
+    }))
+    .to('metric.tenant.count');
 });
-
-/** Rows inserted into the events table → valid events, each once. Updates and deletes change no fact. */
-const rows = defineProcessor<'cdc.public.events'>({
-  name: 'rows',
-  input: 'cdc.public.events',
-  outputs: ['event.recorded', 'metric.tenant.count.delta'],
-  stores: [seenIds],
-  create(context) {
-    const { recordEvent, endEpoch } = createRecordEventStep(context);
-    return {
-      endEpoch,
-      process({ value, timestamp }) {
-        const change = readEnvelope(value);
-        if (change === undefined) return { kind: 'drop', reason: 'no row change' };
-        if (change.kind === 'refused') return { kind: 'dlq', error: change.error };
-        if (change.op !== 'c' && change.op !== 'r') {
-          return { kind: 'drop', reason: 'no insert' };
-        }
-        return recordEvent(
-          `event ${change.after.id}`,
-          validateEventRow(change.after, timestamp),
-          timestamp,
-        );
-      },
-    };
-  },
-});
-
-/** Partial counts of all tasks → one count per tenant and minute. */
-const tenantCounts = defineProcessor<'metric.tenant.count.delta'>({
-  name: 'tenant-counts',
-  input: 'metric.tenant.count.delta',
-  outputs: ['metric.tenant.count'],
-  stores: [windows],
-  create: createCountTenantsStep,
-});
-
-export const eventsPipeline: PipelineSpec = {
-  name: 'events',
-  processors: [webhooks, rows, tenantCounts],
-};

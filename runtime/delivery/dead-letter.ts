@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { schemaIdOf } from '../../schemas/codec.ts';
-import { dlqOf, type TopicName } from '../../schemas/topics.ts';
+import { dlqOf } from '../../schemas/topics.ts';
 import type { ReachflowError } from '../errors.ts';
 import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 
@@ -8,7 +8,8 @@ import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 export const DLQ_HEADER_PREFIX = '__reachflow.errors.';
 
 export interface Failure {
-  readonly topic: TopicName;
+  /** Logical name; also a repartition topic. */
+  readonly topic: string;
   readonly partition: number;
   readonly record: KafkaRecord;
   /** Pipeline or sink. */

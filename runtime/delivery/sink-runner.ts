@@ -11,8 +11,13 @@ import {
   type PartitionConsumer,
   type PartitionHandler,
   startPartitionConsumer,
+  type TopicPartition,
 } from '../kafka/partition-consumer.ts';
 import type { KafkaRecord, PartitionBatch } from '../kafka/record.ts';
+import type { SinkMetrics } from '../observability/delivery-metrics.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import type { InputStatus, SinkStatus } from '../observability/process-status.ts';
+import type { BatchWork, Tracing } from '../observability/tracing.ts';
 import type { DeliveryConfig } from './config.ts';
 import { deadLetter } from './dead-letter.ts';
 import type { Sink, SinkRecord } from './sink.ts';
@@ -28,6 +33,8 @@ export interface SinkRunnerOptions {
   /** Where dead letters go; acknowledged before the offset is committed. */
   readonly publisher: OwnedPublisher;
   readonly logger: Logger;
+  readonly metrics?: Metrics | undefined;
+  readonly tracing?: Tracing | undefined;
   readonly onFatal: (error: ReachflowError) => void;
 }
 
@@ -60,6 +67,9 @@ export class SinkRunner implements PartitionHandler {
   readonly #logger: Logger;
   readonly #backoff: BackoffOptions;
   readonly #stopped = new AbortController();
+  readonly #metrics: SinkMetrics | undefined;
+  /** By `<topic>/<partition>`, of the partitions held. */
+  readonly #inputs = new Map<string, InputStatus>();
   #consumer: PartitionConsumer | undefined;
   #starting: Promise<void> | undefined;
 
@@ -68,6 +78,20 @@ export class SinkRunner implements PartitionHandler {
     this.#logger = options.logger.child({ sink: options.sink.name });
     const { retryInitialMs, retryMaxMs } = options.config;
     this.#backoff = { initialMs: retryInitialMs, maxMs: retryMaxMs };
+    this.#metrics = options.metrics?.delivery.sink(options.sink.name, this.counts);
+  }
+
+  /** What it says of itself. */
+  status(): SinkStatus {
+    const { delivered, deadLettered, retries, sickSince } = this.counts;
+    return {
+      name: this.#options.sink.name,
+      delivered,
+      deadLettered,
+      retries,
+      inputs: [...this.#inputs.values()],
+      ...(sickSince === 0 ? {} : { awaySince: sickSince }),
+    };
   }
 
   /** The sink's consumer group. */
@@ -131,7 +155,20 @@ export class SinkRunner implements PartitionHandler {
     });
   }
 
-  async onAssigned(): Promise<void> {}
+  async onAssigned(held: readonly TopicPartition[]): Promise<void> {
+    const names = new Set(held.map(({ topic, partition }) => `${topic}/${partition}`));
+    for (const name of this.#inputs.keys()) if (!names.has(name)) this.#inputs.delete(name);
+  }
+
+  #seen(topic: string, partition: number, nextOffset: bigint, end: bigint): void {
+    this.#inputs.set(`${topic}/${partition}`, {
+      topic,
+      partition,
+      position: Number(nextOffset),
+      end: Number(end),
+      lag: Math.max(0, Number(end - nextOffset)),
+    });
+  }
 
   async onBatch(batch: PartitionBatch, control: BatchControl): Promise<void> {
     const { sink } = this.#options;
@@ -141,10 +178,12 @@ export class SinkRunner implements PartitionHandler {
       if (!(await this.#deliver(pending.slice(from, from + sink.maxBatch), control))) return;
     }
     await control.commit(batch.nextOffset);
+    this.#seen(batch.topic, batch.partition, batch.nextOffset, batch.highWatermark);
   }
 
   async onNothing(topic: string, partition: number, nextOffset: bigint): Promise<void> {
     await this.#consumer?.commit(topic, partition, nextOffset);
+    this.#seen(topic, partition, nextOffset, nextOffset);
   }
 
   async #decode(
@@ -157,13 +196,14 @@ export class SinkRunner implements PartitionHandler {
       codec.load(
         topic,
         batch.records.map(({ value }) => value),
+        batch.records.map(({ key }) => key),
       ),
     );
     const pending: Pending[] = [];
     for (const raw of batch.records) {
       try {
         const value = raw.value === null ? null : codec.decode(topic, raw.value);
-        const key = await this.#untilUp(control, () => codec.decodeKey(topic, raw.key));
+        const key = codec.decodeKey(topic, raw.key);
         pending.push({
           raw,
           record: toSinkRecord(topic, batch.partition, raw, key, value as SinkRecord['value']),
@@ -201,7 +241,10 @@ export class SinkRunner implements PartitionHandler {
 
   async #write(batch: Pending[], attempt: number, control: BatchControl) {
     const { sink } = this.#options;
+    const trace = this.#trace(batch);
+    const began = performance.now();
     const results = await sink.write(batch.map(({ record }) => record));
+    this.#metrics?.wrote(batch.length, performance.now() - began);
     if (results.length !== batch.length) {
       throw new Error(`sink ${sink.name} answered ${results.length} of ${batch.length} records`);
     }
@@ -229,8 +272,18 @@ export class SinkRunner implements PartitionHandler {
         );
       }
     }
+    if (error === undefined) trace?.end({ 'reachflow.records': batch.length });
+    else trace?.fail(error);
     await control.heartbeat();
     return { retry, error };
+  }
+
+  #trace(batch: readonly Pending[]): BatchWork | undefined {
+    const { tracing, sink } = this.#options;
+    if (tracing?.enabled !== true) return undefined;
+    const trace = tracing.batch(`write ${sink.name}`);
+    for (const { raw } of batch) trace.carry(raw.headers);
+    return trace;
   }
 
   async #deadLetter(
@@ -255,6 +308,7 @@ export class SinkRunner implements PartitionHandler {
     });
     await this.#untilUp(control, () => publisher.publishRaw(letter));
     this.counts.deadLettered += 1;
+    this.#options.metrics?.delivery.deadLetter(topic, sink.name, error.code);
   }
 
   /** Repeats what depends on brokers or registry until it works, or the batch goes stale. */
@@ -283,6 +337,7 @@ export class SinkRunner implements PartitionHandler {
     this.#stopped.abort();
     await this.#starting;
     await this.#consumer?.stop();
+    this.#metrics?.close();
     await this.#options.sink.close();
   }
 }

@@ -3,6 +3,12 @@ import type kafkajs from 'kafkajs';
 import { backoffMs } from '../backoff.ts';
 import { ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
+import type { KafkaCluster } from './cluster.ts';
+import { leaseCluster } from './cluster-lease.ts';
+import { assignerProtocol } from './kafkajs-internals.ts';
+import { requestOffsets } from './partition-offsets.ts';
+import { isTransient } from './protocol-errors.ts';
+import type { TopicPartition } from './record.ts';
 
 /** A topic to create. */
 export interface TopicPlan {
@@ -100,36 +106,152 @@ export async function topicPartitions(client: KafkaClient): Promise<Map<string, 
   });
 }
 
-/** First and next offset of each partition. */
+/**
+ * First and next offset of each partition, as readers of committed records see them: `high` is before the first
+ * undecided transaction.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`, also when the topic does not exist.
+ */
 export async function topicOffsets(
   client: KafkaClient,
   topic: string,
 ): Promise<{ partition: number; low: bigint; high: bigint }[]> {
-  return withAdmin(client, `the offsets of ${topic} cannot be read`, async (admin) => {
-    const offsets = await admin.fetchTopicOffsets(client.physical(topic));
-    return offsets.map(({ partition, low, high }) => ({
-      partition,
-      low: BigInt(low),
-      high: BigInt(high),
-    }));
+  return withCluster(client, `the offsets of ${topic} cannot be read`, async (cluster) => {
+    const partitions = await partitionsOf(cluster, client.physical(topic));
+    const offsets = await requestOffsets(cluster, partitions);
+    return offsets.map(({ low, lastStable }, partition) => ({ partition, low, high: lastStable }));
   });
 }
 
-/** The group's committed next offset of each partition; undefined where it has none. */
+/**
+ * The group's committed next offset of each partition; undefined where it has none. Offsets of a transaction count
+ * once it is decided: after InitProducerId of its id they all are.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`, also when the topic does not exist.
+ */
 export async function committedOffsets(
   client: KafkaClient,
   group: string,
   topic: string,
 ): Promise<Map<number, bigint | undefined>> {
-  return withAdmin(client, `the offsets of group ${group} cannot be read`, async (admin) => {
-    const topics = [client.physical(topic)];
-    const [found] = await admin.fetchOffsets({ groupId: client.physical(group), topics });
-    return new Map(
-      (found?.partitions ?? []).map(({ partition, offset }) => [
-        partition,
-        offset === '-1' ? undefined : BigInt(offset),
-      ]),
+  return withCluster(client, `the offsets of group ${group} cannot be read`, async (cluster) => {
+    const name = client.physical(topic);
+    const groupId = client.physical(group);
+    const partitions = await partitionsOf(cluster, name);
+    const request = { groupId, topics: [{ topic: name, partitions }] };
+    const { responses } = await cluster.retrying(RETRY, () =>
+      cluster.callCoordinator('group', groupId, (broker) => broker.offsetFetch(request)),
     );
+    const found = responses[0]?.partitions ?? [];
+    return new Map(
+      found
+        .toSorted((a, b) => a.partition - b.partition)
+        .map(({ partition, offset }) => [partition, offset === '-1' ? undefined : BigInt(offset)]),
+    );
+  });
+}
+
+const RETRY = { timeoutMs: 15_000, pauseMs: 20 };
+
+async function partitionsOf(cluster: KafkaCluster, topic: string): Promise<TopicPartition[]> {
+  const count = await cluster.retrying(RETRY, () => cluster.partitionCount(topic));
+  return Array.from({ length: count }, (_, partition) => ({ topic, partition }));
+}
+
+/** Runs `work` on the connections that a client shares. @throws ReachflowError `KAFKA_UNAVAILABLE`. */
+async function withCluster<T>(
+  client: KafkaClient,
+  what: string,
+  work: (cluster: KafkaCluster) => Promise<T>,
+): Promise<T> {
+  const { cluster, release } = leaseCluster(client);
+  try {
+    return await work(cluster);
+  } catch (error) {
+    throw error instanceof ReachflowError ? error : kafkaUnavailable(what, error);
+  } finally {
+    release();
+  }
+}
+
+/**
+ * Deletes the records of a partition before `offset`, for good (DeleteRecords, KIP-107): its first offset is `offset`
+ * then. An offset that is not beyond the first one deletes nothing.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE` (retry: backoff), also when `offset` is beyond the end.
+ */
+export async function deleteRecordsBefore(
+  client: KafkaClient,
+  topic: string,
+  partition: number,
+  offset: bigint,
+): Promise<void> {
+  const what = `records of ${topic}[${partition}] cannot be deleted`;
+  const name = client.physical(topic);
+  const topics = [{ topic: name, partitions: [{ partition, offset: String(offset) }] }];
+  await withCluster(client, what, (cluster) =>
+    cluster.retrying({ timeoutMs: 15_000, pauseMs: 50 }, async () => {
+      try {
+        const leader = await cluster.leader(name, partition);
+        await cluster.call(leader, (broker) => broker.deleteRecords({ topics }));
+      } catch (error) {
+        // KafkaJS lists what happened to each partition.
+        const { partitions } = error as { partitions?: readonly { error: unknown }[] };
+        const cause = partitions?.[0]?.error ?? error;
+        if (isTransient(cause)) cluster.forgetLeaders(name);
+        throw cause;
+      }
+    }),
+  );
+}
+
+/** A member of a consumer group, as its coordinator has it. */
+export interface GroupMemberStatus {
+  readonly memberId: string;
+  readonly clientId: string;
+  /** Address that it connects from. */
+  readonly host: string;
+  /** Logical names; what is of another namespace is left out. */
+  readonly assigned: readonly TopicPartition[];
+}
+
+/** A consumer group, as its coordinator has it. */
+export interface GroupStatus {
+  /** Logical name. */
+  readonly group: string;
+  /** `Stable`, `PreparingRebalance`, `CompletingRebalance`, `Empty`, or `Dead` when there is no such group. */
+  readonly state: string;
+  readonly members: readonly GroupMemberStatus[];
+}
+
+/** Members and their partitions, group by group in the order asked for. @throws ReachflowError `KAFKA_UNAVAILABLE`. */
+export async function describeGroups(
+  client: KafkaClient,
+  groups: readonly string[],
+): Promise<GroupStatus[]> {
+  if (groups.length === 0) return [];
+  return withAdmin(client, 'consumer groups cannot be described', async (admin) => {
+    const described = await admin.describeGroups(groups.map(client.physical));
+    const byId = new Map(described.groups.map((group) => [group.groupId, group]));
+    return groups.map((group) => {
+      const found = byId.get(client.physical(group));
+      const members = found?.members ?? [];
+      return {
+        group,
+        state: found?.state ?? 'Dead',
+        members: members.map(({ memberId, clientId, clientHost, memberAssignment }) => ({
+          memberId,
+          clientId,
+          host: clientHost.replace(/^\//, ''),
+          assigned: assignedOf(client, memberAssignment),
+        })),
+      };
+    });
+  });
+}
+
+function assignedOf(client: KafkaClient, encoded: Buffer): TopicPartition[] {
+  const assignment = assignerProtocol.MemberAssignment.decode(encoded)?.assignment ?? {};
+  return Object.entries(assignment).flatMap(([name, partitions]) => {
+    const topic = client.logical(name);
+    return topic === undefined ? [] : partitions.map((partition) => ({ topic, partition }));
   });
 }
 

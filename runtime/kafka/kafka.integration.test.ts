@@ -1,11 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, kafkaFixture } from '../../tests/support/kafka.ts';
-import { committedOffsets, ensureTopics, groupLag, topicOffsets } from './admin.ts';
+import { ensureTopics, groupLag, topicOffsets } from './admin.ts';
 import { createPublisher, type OwnedPublisher } from './batching-publisher.ts';
 import { startPartitionConsumer } from './partition-consumer.ts';
 import { readTopic } from './reader.ts';
 import type { PartitionBatch } from './record.ts';
-import { TransactionalProducer } from './transactional-producer.ts';
 
 const { client, codec } = kafkaFixture();
 const topic = (name: string, partitions = 2) => ({
@@ -34,12 +33,7 @@ const raw = (name: string, key: string, value: string) => ({
 describe('the Kafka client on a real broker', () => {
   let publisher: OwnedPublisher;
   beforeAll(async () => {
-    await ensureTopics(client, [
-      topic('plain'),
-      topic('out', 1),
-      topic('in', 1),
-      topic('webhook.received'),
-    ]);
+    await ensureTopics(client, [topic('plain'), topic('webhook.received')]);
     publisher = await createPublisher(client, codec);
   });
   afterAll(() => publisher.close());
@@ -97,26 +91,6 @@ describe('the Kafka client on a real broker', () => {
       onRecord: (r) => void sizes.push(r.value?.length ?? 0),
     });
     expect(Math.max(...sizes)).toBe(5 * 1_048_576);
-  });
-
-  it('commits records and offsets together, hides aborted ones, and fences the earlier owner', async () => {
-    const offsets = { group: 'g', topic: 'in', partition: 0, nextOffset: 3n };
-    const first = await TransactionalProducer.open(client, 'tx');
-    await first.commit({ records: [raw('out', 'k', 'one')], offsets });
-    const second = await TransactionalProducer.open(client, 'tx');
-    await expect(
-      first.commit({
-        records: [raw('out', 'k', 'zombie')],
-        offsets: { ...offsets, nextOffset: 9n },
-      }),
-    ).rejects.toMatchObject({ code: 'FENCED' });
-    await second.commit({
-      records: [raw('out', 'k', 'two')],
-      offsets: { ...offsets, nextOffset: 4n },
-    });
-    expect(await valuesOf('out')).toEqual(['one', 'two']);
-    expect(await committedOffsets(client, 'g', 'in')).toEqual(new Map([[0, 4n]]));
-    await Promise.all([first.close(), second.close()]);
   });
 
   it('consumes a group by partition and reports its lag', async () => {

@@ -1,5 +1,11 @@
 import type kafkajs from 'kafkajs';
 
+export interface TopicPartition {
+  /** Logical topic name. */
+  readonly topic: string;
+  readonly partition: number;
+}
+
 /** A record as the broker has it: bytes, with its position. */
 export interface KafkaRecord {
   readonly offset: bigint;
@@ -16,6 +22,8 @@ export interface PartitionBatch {
   readonly topic: string;
   readonly partition: number;
   readonly records: readonly KafkaRecord[];
+  /** Next offset of the partition when this was fetched, undecided transactions included. */
+  readonly highWatermark: bigint;
   /** Where reading goes on: behind the last record and the transaction marker after it, if there is one. */
   readonly nextOffset: bigint;
 }
@@ -30,31 +38,6 @@ export interface OutgoingRecord {
   readonly value: Buffer | null;
   readonly headers?: Readonly<Record<string, string | Buffer>>;
   readonly timestamp?: number;
-}
-
-const NO_HEADERS: Readonly<Record<string, Buffer>> = {};
-
-function headersOf(headers: kafkajs.IHeaders | undefined): Readonly<Record<string, Buffer>> {
-  if (headers === undefined) return NO_HEADERS;
-  const result: Record<string, Buffer> = {};
-  let any = false;
-  for (const [name, given] of Object.entries(headers)) {
-    const value = Array.isArray(given) ? given.at(-1) : given;
-    if (value === undefined) continue;
-    result[name] = typeof value === 'string' ? Buffer.from(value) : value;
-    any = true;
-  }
-  return any ? result : NO_HEADERS;
-}
-
-export function toKafkaRecord(message: kafkajs.KafkaMessage): KafkaRecord {
-  return {
-    offset: BigInt(message.offset),
-    timestamp: Number(message.timestamp),
-    key: message.key,
-    value: message.value,
-    headers: headersOf(message.headers),
-  };
 }
 
 /** Bytes that a record takes in a batch, roughly: what batches are bounded by. */

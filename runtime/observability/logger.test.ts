@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ReachflowError } from '../errors.ts';
 import { type LogConfig, logConfigSchema } from './config.ts';
-import { componentLogger, createLogger } from './logger.ts';
+import { componentLogger, createLogger, taskLogger } from './logger.ts';
 
 function capture(config: Partial<LogConfig> = {}) {
   const lines: string[] = [];
@@ -61,10 +61,59 @@ describe('createLogger', () => {
     ['a URL in a message', (log) => log.info('at postgres://u:hunter2@h/d')],
     ['a URL in an error', (log) => log.error({ err: new Error('at postgres://u:hunter2@h/d') })],
     ['a configured path', (log) => log.info({ contact: { email: 'hunter2' } })],
+    ['a payload', (log) => log.info({ payload: { name: 'hunter2' } })],
+    ['the payload of a record', (log) => log.warn({ record: { payload: 'hunter2' } })],
+    ['the body of a request', (log) => log.warn({ req: { body: 'hunter2' } })],
   ])('does not show a secret in %s', (_, write) => {
     const { logger, lines } = capture({ redact: ['contact.email'] });
     write(logger);
     expect(lines).toHaveLength(1);
     expect(lines[0]).not.toContain('hunter2');
+  });
+});
+
+describe('correlation', () => {
+  const task = { pipeline: 'events', subTopology: 'webhooks', partition: 3 };
+
+  it('names the task in each line, and its epoch and trace of the moment, in children too', () => {
+    const { logger, last } = capture();
+    let epoch = 7;
+    let traceId: string | undefined = 'a'.repeat(32);
+    const log = componentLogger(
+      taskLogger(logger, task, () => ({ epoch, traceId })),
+      'state',
+    );
+    log.info({ entries: 1 }, 'first');
+    expect(last()).toMatchObject({ ...task, component: 'state', epoch: 7, traceId, entries: 1 });
+    epoch = 8;
+    traceId = undefined;
+    log.info('second');
+    expect(last()).toMatchObject({ ...task, epoch: 8, msg: 'second' });
+    expect(last()).not.toHaveProperty('traceId');
+    expect(last()).not.toHaveProperty('entries');
+  });
+
+  it('does not reach other loggers', () => {
+    const { logger, last } = capture();
+    taskLogger(logger, task, () => ({ epoch: 7 })).info('its own');
+    logger.info('another');
+    expect(last()).not.toHaveProperty('epoch');
+    expect(last()).not.toHaveProperty('pipeline');
+  });
+});
+
+describe('bytes', () => {
+  it('are never written, only how many there were', () => {
+    const { logger, last, lines } = capture();
+    logger.info({ key: Buffer.from('hunter2'), value: new Uint8Array(3) }, 'record');
+    expect(last()).toMatchObject({ key: '[7 bytes]', value: '[3 bytes]' });
+    expect(lines[0]).not.toContain('104');
+  });
+
+  it('of the caller stay as they are', () => {
+    const { logger } = capture();
+    const line = { key: Buffer.from('k') };
+    logger.info(line);
+    expect(line.key).toEqual(Buffer.from('k'));
   });
 });

@@ -1,12 +1,12 @@
 import { ReachflowError } from '../errors.ts';
-import type { Outcome } from '../task/processor.ts';
+import { dlq, type NotOk } from '../topology/outcome.ts';
 
 /** A dead letter with every reason, not only the first. `reasons` must not be empty. */
-export function invalid(what: string, reasons: readonly string[], tenant?: string): Outcome {
+export function invalid(what: string, reasons: readonly string[], tenant?: string): NotOk {
   const error = new ReachflowError(`${what} is not valid: ${reasons.join('; ')}`, {
     code: 'VALIDATION',
     domain: 'user',
     hint: 'Correct it at its source, or patch and redrive the dead letter.',
   });
-  return tenant === undefined ? { kind: 'dlq', error } : { kind: 'dlq', error, tenant };
+  return dlq(error, tenant);
 }

@@ -4,12 +4,12 @@ import { eventsPipeline } from '../../pipelines/events/topology.ts';
 import { ensureTopics } from '../../runtime/kafka/admin.ts';
 import { createPublisher } from '../../runtime/kafka/batching-publisher.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
-import { KafkaStats } from '../../runtime/kafka/stats.ts';
 import { planTopics } from '../../runtime/topic-plan.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { EventRecorded, TenantCount, WebhookReceived } from '../../schemas/types.ts';
 import { testStack } from '../integration/stack.ts';
-import { decodedTopic, eventually, kafkaFixture } from './kafka.ts';
+import { decodedTopic, kafkaFixture } from './kafka.ts';
+import { untilProcessed } from './processed.ts';
 import { ReachflowProcess } from './reachflow-process.ts';
 
 const BATCH = 200;
@@ -92,7 +92,7 @@ export class ExactlyOnceTrial {
   async finish(): Promise<void> {
     this.#loading = false;
     const published = (await this.#publishing) ?? 0;
-    await this.#processed();
+    await untilProcessed(this.#client, eventsPipeline);
     for (const worker of this.#workers) {
       if (worker.running) expect(await worker.end('SIGTERM')).toBe(0);
     }
@@ -102,30 +102,11 @@ export class ExactlyOnceTrial {
     expect(newestCounts(counts)).toEqual(recount(events));
   }
 
-  /** For `afterEach`: leaves no process behind, whatever failed. */
+  /** Leaves no process behind, whatever failed. */
   async close(): Promise<void> {
     this.#loading = false;
     for (const worker of this.#workers) await worker.end('SIGKILL');
     await this.#publishing?.catch(() => undefined);
-  }
-
-  async #processed(): Promise<void> {
-    const stats = new KafkaStats(this.#client, [
-      { group: 'events.webhooks', topics: ['webhook.received'] },
-      { group: 'events.tenant-counts', topics: ['metric.tenant.count.delta'] },
-    ]);
-    // Twice in a row: what the first processor committed last may not be in the ends that one look compares.
-    let settled = 0;
-    await eventually(
-      'all processed',
-      async () => {
-        const lags = [...(await stats.lag()).values()];
-        settled = lags.every((lag) => lag === 0) ? settled + 1 : 0;
-        return settled === 2;
-      },
-      60_000,
-    );
-    await stats.close();
   }
 }
 

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
+import type { StackEndpoints } from '../../compose/endpoints.ts';
 import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.ts';
 import { type KafkaConfig, kafkaConfigSchema } from '../../runtime/kafka/config.ts';
 import { readTopic } from '../../runtime/kafka/reader.ts';
@@ -11,12 +12,15 @@ import { testStack } from '../integration/stack.ts';
 /** A logger for tests: silent unless REACHFLOW_TEST_LOG names a level. */
 export const testLogger = pino({ level: process.env['REACHFLOW_TEST_LOG'] ?? 'silent' });
 
-/** Client and codec of a namespace that no other test uses, on the run's real broker and registry. */
-export function kafkaFixture(config: Partial<KafkaConfig> = {}): {
+/** Client and codec of a namespace that no other test uses, on the run's real broker and registry, or those given. */
+export function kafkaFixture(
+  config: Partial<KafkaConfig> = {},
+  stack: Pick<StackEndpoints, 'kafka' | 'registry'> = testStack(),
+): {
   client: KafkaClient;
   codec: TopicCodec;
 } {
-  const { kafka, registry } = testStack();
+  const { kafka, registry } = stack;
   const client = createKafkaClient(
     kafkaConfigSchema.parse({
       brokers: kafka.brokers,

@@ -1,6 +1,8 @@
 import { VERSION_HEADER } from '../../../runtime/delivery/sink-runner.ts';
-import { jsonSerde, type StoreSpec } from '../../../runtime/state/store.ts';
-import type { TaskContext } from '../../../runtime/task/processor.ts';
+import type { ProcessContext, Processor } from '../../../runtime/operators/process-api.ts';
+import { jsonSerde, keyValueStore } from '../../../runtime/state/contract.ts';
+import { drop } from '../../../runtime/topology/outcome.ts';
+import type { Contact } from '../../../schemas/types.ts';
 import { type Company, companies } from './companies.ts';
 import type { BaseContact } from './validate.ts';
 
@@ -15,10 +17,12 @@ interface KnownContact {
 }
 
 /** Contacts by id. */
-export const known: StoreSpec<KnownContact> = {
-  name: 'contacts',
-  serde: jsonSerde<KnownContact>(),
-};
+export const known = keyValueStore<KnownContact>('contacts', jsonSerde());
+
+/** A row's change, valid: what the contact is now, or that it is no more. */
+export type ContactChange =
+  | { readonly kind: 'upsert'; readonly contact: BaseContact; readonly lsn: bigint }
+  | { readonly kind: 'remove'; readonly id: string; readonly lsn: bigint };
 
 function sameCompany(a: KnownContact['company'], b: KnownContact['company']): boolean {
   return a?.name === b?.name && a?.domain === b?.domain && a?.industry === b?.industry;
@@ -29,7 +33,9 @@ function sameCompany(a: KnownContact['company'], b: KnownContact['company']): bo
  * version of what it emits grows with every emission: the newer LSN of the two rows, or one more than before
  * where that is not newer (a contact's change may be read after a later change of its company).
  */
-export function createEnrichStep(context: TaskContext) {
+export function createEnrichStep(
+  context: ProcessContext<Contact | null, Record<never, never>>,
+): Processor<ContactChange> {
   const store = context.store(known);
   const table = context.table(companies);
   const byCompany = new Map<string, Set<string>>();
@@ -54,7 +60,7 @@ export function createEnrichStep(context: TaskContext) {
     const version = nextVersion(lsn, row?.lsn, before);
     index(contact.id, before?.contact?.company_id ?? null, contact.company_id);
     store.set(contact.id, { contact, lsn: String(lsn), version: String(version), company });
-    context.emit('contact.golden', contact.id, {
+    context.forward(contact.id, {
       ...contact,
       company: company?.name ?? null,
       company_domain: company?.domain ?? null,
@@ -72,26 +78,29 @@ export function createEnrichStep(context: TaskContext) {
     if (!sameCompany(before.company, row ?? null)) emit(before.contact, BigInt(before.lsn), before);
   }
 
+  /** False when the contact was never emitted. */
+  function remove(id: string, lsn: bigint): boolean {
+    const before = store.get(id);
+    if (before === undefined || before.contact === null) return false;
+    const version = String(nextVersion(lsn, undefined, before));
+    index(id, before.contact.company_id, null);
+    store.set(id, { contact: null, lsn: String(lsn), version, company: null });
+    context.forward(id, null, { headers: { [VERSION_HEADER]: version } });
+    return true;
+  }
+
   return {
-    upsert(contact: BaseContact, lsn: bigint): void {
-      emit(contact, lsn, store.get(contact.id));
+    process(change) {
+      if (change.kind === 'upsert') emit(change.contact, change.lsn, store.get(change.contact.id));
+      else if (!remove(change.id, change.lsn)) return drop('deleted before it was valid');
+      return undefined;
     },
-    /** False when the contact was never emitted. */
-    remove(id: string, lsn: bigint): boolean {
-      const before = store.get(id);
-      if (before === undefined || before.contact === null) return false;
-      const version = String(nextVersion(lsn, undefined, before));
-      index(id, before.contact.company_id, null);
-      store.set(id, { contact: null, lsn: String(lsn), version, company: null });
-      context.emit('contact.golden', id, null, { headers: { [VERSION_HEADER]: version } });
-      return true;
-    },
-    companyChanged(companyId: string): void {
+    onTableChange(_topic, companyId) {
       for (const id of [...(byCompany.get(companyId) ?? [])]) refresh(id);
     },
     /** Indexes the restored contacts, and catches up with companies that changed while nobody looked. */
-    onStart(): void {
-      for (const [id, { contact }] of store.entries()) index(id, null, contact?.company_id ?? null);
+    onStart() {
+      for (const [id, { contact }] of store.range()) index(id, null, contact?.company_id ?? null);
       for (const id of [...byCompany.values()].flatMap((ids) => [...ids])) refresh(id);
     },
   };

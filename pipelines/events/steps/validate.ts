@@ -1,3 +1,5 @@
+import { invalid } from '../../../runtime/operators/validation.ts';
+import { type Outcome, ok } from '../../../runtime/topology/outcome.ts';
 import type {
   CdcPublicEventsValue,
   EventRecorded,
@@ -6,10 +8,6 @@ import type {
 
 /** How far ahead of our clock an event's time may be, ms. */
 export const MAX_FUTURE_MS = 5 * 60_000;
-
-export type Validated =
-  | { readonly event: EventRecorded }
-  | { readonly reasons: readonly string[]; readonly tenant: string };
 
 function isJson(text: string): boolean {
   try {
@@ -26,7 +24,7 @@ function checkTime(name: string, at: number, now: number, reasons: string[]): vo
 }
 
 /** @param now when the record was written to the topic, ms: a replay judges as the first run did. */
-export function validateWebhook(webhook: WebhookReceived, now: number): Validated {
+export function validateWebhook(webhook: WebhookReceived, now: number): Outcome<EventRecorded> {
   const reasons: string[] = [];
   if (webhook.event_id === '') reasons.push('event_id is empty');
   if (webhook.tenant_id === '') reasons.push('tenant_id is empty');
@@ -34,23 +32,21 @@ export function validateWebhook(webhook: WebhookReceived, now: number): Validate
   if (!isJson(webhook.payload)) reasons.push('payload is no JSON');
   const occurredAt = webhook.occurred_at ?? webhook.received_at;
   checkTime('occurred_at', occurredAt, now, reasons);
-  if (reasons.length > 0) return { reasons, tenant: webhook.tenant_id };
-  return {
-    event: {
-      event_id: webhook.event_id,
-      tenant_id: webhook.tenant_id,
-      source: `webhook:${webhook.source}`,
-      event_type: webhook.event_type,
-      entity_id: webhook.entity_id,
-      occurred_at: occurredAt,
-      received_at: webhook.received_at,
-      payload: webhook.payload,
-    },
-  };
+  if (reasons.length > 0) return invalid('webhook', reasons, webhook.tenant_id);
+  return ok({
+    event_id: webhook.event_id,
+    tenant_id: webhook.tenant_id,
+    source: `webhook:${webhook.source}`,
+    event_type: webhook.event_type,
+    entity_id: webhook.entity_id,
+    occurred_at: occurredAt,
+    received_at: webhook.received_at,
+    payload: webhook.payload,
+  });
 }
 
 /** @param now when the record was written to the topic, ms. */
-export function validateEventRow(row: CdcPublicEventsValue, now: number): Validated {
+export function validateEventRow(row: CdcPublicEventsValue, now: number): Outcome<EventRecorded> {
   const reasons: string[] = [];
   const tenant = row.tenant_id ?? '';
   if (tenant === '') reasons.push('tenant_id is empty');
@@ -59,17 +55,15 @@ export function validateEventRow(row: CdcPublicEventsValue, now: number): Valida
   checkTime('occurred_at', occurredAt, now, reasons);
   const payload = row.props ?? '{}';
   if (!isJson(payload)) reasons.push('props is no JSON');
-  if (reasons.length > 0) return { reasons, tenant };
-  return {
-    event: {
-      event_id: `cdc:events:${row.id}`,
-      tenant_id: tenant,
-      source: 'cdc:events',
-      event_type: row.kind ?? '',
-      entity_id: row.contact_id === null ? String(row.id) : String(row.contact_id),
-      occurred_at: occurredAt,
-      received_at: now,
-      payload,
-    },
-  };
+  if (reasons.length > 0) return invalid(`event ${row.id}`, reasons, tenant);
+  return ok({
+    event_id: `cdc:events:${row.id}`,
+    tenant_id: tenant,
+    source: 'cdc:events',
+    event_type: row.kind ?? '',
+    entity_id: row.contact_id === null ? String(row.id) : String(row.contact_id),
+    occurred_at: occurredAt,
+    received_at: now,
+    payload,
+  });
 }

@@ -1,0 +1,71 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { ReachflowError } from '../../runtime/errors.ts';
+
+/** What a process and its descendants have used so far. */
+export interface Usage {
+  /** CPU time of all threads, user and system, s. */
+  readonly cpuSeconds: number;
+  /** The largest resident size that any of them had, summed, MiB. */
+  readonly peakMiB: number;
+}
+
+/** USER_HZ: what Linux counts CPU time in, towards programs 100 per second on every architecture that we run on. */
+const TICKS_PER_SECOND = 100;
+/** Positions in /proc/<pid>/stat behind the name, which may itself hold spaces (proc(5)). */
+const PARENT = 1;
+const UTIME = 11;
+const STIME = 12;
+
+function statOf(pid: number): string[] | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return undefined;
+  }
+}
+
+function peakKiB(pid: number): number {
+  try {
+    return Number(
+      /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0,
+    );
+  } catch {
+    return 0;
+  }
+}
+
+/** The process and all that descend from it. */
+function treeOf(root: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    const parent = Number.isInteger(pid) ? Number(statOf(pid)?.[PARENT]) : Number.NaN;
+    if (!Number.isNaN(parent)) children.set(parent, [...(children.get(parent) ?? []), pid]);
+  }
+  const tree = [root];
+  for (let at = 0; at < tree.length; at += 1) tree.push(...(children.get(tree[at] ?? -1) ?? []));
+  return tree;
+}
+
+/**
+ * Reads the figures of processes that run, with their descendants. A descendant that has ended is not counted.
+ * @throws ReachflowError `NO_PROC` where there is no Linux /proc.
+ */
+export function usageOf(roots: readonly number[]): Usage {
+  if (process.platform !== 'linux') {
+    throw new ReachflowError('CPU time and memory of the contestants are read from /proc', {
+      code: 'NO_PROC',
+      domain: 'user',
+      hint: 'Run the benchmarks on Linux.',
+    });
+  }
+  let ticks = 0;
+  let kib = 0;
+  for (const pid of new Set(roots.flatMap(treeOf))) {
+    const stat = statOf(pid);
+    ticks += Number(stat?.[UTIME] ?? 0) + Number(stat?.[STIME] ?? 0);
+    kib += peakKiB(pid);
+  }
+  return { cpuSeconds: ticks / TICKS_PER_SECOND, peakMiB: kib / 1_024 };
+}

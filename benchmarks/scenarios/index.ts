@@ -1,0 +1,10 @@
+import type { Scenario } from '../harness/scenario.ts';
+import { keys } from './keys.ts';
+import { latency } from './latency.ts';
+import { replay } from './replay.ts';
+import { restore } from './restore.ts';
+import { t0, t1 } from './throughput.ts';
+import { workers } from './workers.ts';
+
+/** Every scenario there is. */
+export const scenarios: readonly Scenario[] = [t0, t1, restore, workers, latency, keys, replay];

@@ -1,0 +1,68 @@
+import { defineTopology } from '../runtime/topology/builder.ts';
+import { groupOf, sourcesOf, type Topology } from '../runtime/topology/graph.ts';
+import { tumbling } from '../runtime/topology/windows.ts';
+import type { EventRecorded, WebhookReceived } from '../schemas/types.ts';
+import type { WorkName } from './harness/contestant.ts';
+import type { Read } from './harness/protocol.ts';
+import { GRACE_MS, WINDOW_MS } from './input/truth.ts';
+import { DROPPED_TYPE } from './input/workload.ts';
+
+const DEDUP_TTL_MS = 24 * 3_600_000;
+
+function occurredAt({ occurred_at, received_at }: WebhookReceived): number {
+  return occurred_at ?? received_at;
+}
+
+function recorded(webhook: WebhookReceived): EventRecorded {
+  return {
+    event_id: webhook.event_id,
+    tenant_id: webhook.tenant_id,
+    source: `webhook:${webhook.source}`,
+    event_type: webhook.event_type,
+    entity_id: webhook.entity_id,
+    occurred_at: occurredAt(webhook),
+    received_at: webhook.received_at,
+    payload: webhook.payload,
+  };
+}
+
+/** T0: decode, filter, map, encode. */
+const filter = defineTopology('bench-filter', (t) => {
+  t.stream('webhook.received', { timestamp: occurredAt })
+    .filter('wanted', ({ event_type }) => event_type !== DROPPED_TYPE)
+    .map('record', recorded)
+    .to('event.recorded');
+});
+
+/** T1: each event id once, and a count per tenant and minute of event time. */
+const dedupCount = defineTopology('bench-dedup-count', (t) => {
+  const events = t
+    .stream('webhook.received', { timestamp: occurredAt })
+    .dedup('once', { id: ({ event_id }) => event_id, ttlMs: DEDUP_TTL_MS })
+    .map('record', recorded);
+  events.to('event.recorded');
+  const counts = events
+    .groupBy(({ tenant_id }) => tenant_id)
+    .window(tumbling({ sizeMs: WINDOW_MS, graceMs: GRACE_MS }))
+    .count('tenant-minute', { emit: 'update' });
+  counts.late().ignore('what is late is not counted');
+  counts.to('metric.tenant.count', {
+    key: ({ key }) => key,
+    value: ({ key, start, end, value }) => ({
+      tenant_id: key,
+      window_start: start,
+      window_end: end,
+      count: value,
+      version: BigInt(value),
+    }),
+  });
+});
+
+export const topologies: Readonly<Record<WorkName, Topology>> = { t0: filter, t1: dedupCount };
+
+/** Consumer groups and what they read, upstream first. */
+export function readsOf({ name, subTopologies }: Topology): Read[] {
+  return subTopologies.flatMap((sub) =>
+    sourcesOf(sub).map(({ topic }) => ({ group: groupOf(name, sub.name), topic })),
+  );
+}

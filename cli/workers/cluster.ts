@@ -1,0 +1,75 @@
+import cluster, { type Worker } from 'node:cluster';
+import { fileURLToPath } from 'node:url';
+import { heapFlags } from './memory.ts';
+import { parseMessage } from './messages.ts';
+import type { StartWorker, WorkerEvents } from './supervisor.ts';
+
+/** Names a process as worker n of a supervisor; set by the supervisor only. */
+export const WORKER_ENV = 'REACHFLOW_WORKER';
+
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+/** How long messages of a process that has ended may still be on their way, ms. */
+const LAST_WORDS_MS = 1_000;
+
+/**
+ * Workers as processes of Node's cluster: what they listen on is opened once, by the supervisor, and connections
+ * are handed out in turn. So all workers share the webhook port, a worker that dies takes no port with it, and the
+ * supervisor reads no byte of a request. Whatever else a worker listens on (its metrics, the socket that locks a state
+ * directory) it has to open with `exclusive: true`: it would belong to the supervisor, and to all workers, otherwise.
+ * @param args of the command line of each worker, from the command's name on.
+ */
+export function clusterWorkers(args: readonly string[], memoryMb: number): StartWorker {
+  cluster.setupPrimary({
+    exec: MAIN,
+    args: [...args],
+    execArgv: [...process.execArgv, ...heapFlags(memoryMb)],
+  });
+  return (worker, events) => {
+    const child = cluster.fork({ [WORKER_ENV]: String(worker) });
+    child.on('message', (message: unknown) => {
+      const parsed = parseMessage(message);
+      if (parsed !== undefined) events.onMessage(parsed);
+    });
+    reportExit(child, events);
+    return {
+      pid: child.process.pid,
+      signal: (signal) => void child.process.kill(signal),
+    };
+  };
+}
+
+/** A process may be reported as ended before its last messages are read: the channel's end comes after them. */
+function reportExit(child: Worker, events: WorkerEvents): void {
+  let reported = false;
+  const report = (code: number | null, signal: string | null): void => {
+    if (reported) return;
+    reported = true;
+    events.onExit({ code, signal });
+  };
+  child.once('exit', (code: number | null, signal: string | null) => {
+    if (!child.isConnected()) return report(code, signal);
+    const late = setTimeout(() => report(code, signal), LAST_WORDS_MS);
+    child.once('disconnect', () => {
+      clearTimeout(late);
+      report(code, signal);
+    });
+  });
+  // Not started: there will be no exit. A failed message to a process that has ended comes here, too.
+  child.on('error', () => {
+    if (child.process.pid === undefined) report(null, null);
+  });
+}
+
+/** Which worker of a supervisor this process is, 1…; undefined when there is no supervisor. */
+export function workerNumber(): number | undefined {
+  const text = process.env[WORKER_ENV];
+  return cluster.isWorker && text !== undefined ? Number(text) : undefined;
+}
+
+/**
+ * Lets this worker drain when its supervisor is gone. Node's cluster would end it at once, in the middle of an
+ * epoch: correct, but its partitions would wait for the session timeout.
+ */
+export function outliveSupervisor(): void {
+  if (cluster.worker !== undefined) cluster.worker.exitedAfterDisconnect = true;
+}

@@ -1,0 +1,72 @@
+import { spawnSync } from 'node:child_process';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  heapFlags,
+  MemoryLimit,
+  ownResidentBytes,
+  parseOwnResident,
+  untilMemoryExceeded,
+} from './memory.ts';
+
+const MIB = 1_048_576;
+
+describe('the memory of a worker', () => {
+  it('is above its limit only when three looks in a row are', () => {
+    const limit = new MemoryLimit(100);
+    const looks = [101, 101, 100, 101, 101, 101].map((mb) =>
+      limit.isExceeded({ residentBytes: mb * MIB, heapShare: 0.5 }),
+    );
+    expect(looks).toEqual([false, false, false, false, false, true]);
+  });
+
+  it('is too much, too, when the heap stays nearly full: it drains before V8 aborts it', () => {
+    const limit = new MemoryLimit(100);
+    const looks = [0.95, 0.95, 0.95].map((heapShare) =>
+      limit.isExceeded({ residentBytes: MIB, heapShare }),
+    );
+    expect(looks).toEqual([false, false, true]);
+  });
+
+  it('is what no file backs', () => {
+    const status =
+      'VmRSS:\t  170000 kB\nRssAnon:\t   90000 kB\nRssFile:\t   79000 kB\nRssShmem:\t    1000 kB\n';
+    expect(parseOwnResident(status)).toBe(91_000 * 1_024);
+    expect(parseOwnResident('VmRSS:\t  170000 kB\n')).toBeUndefined();
+  });
+
+  it('grows with buffers', () => {
+    const before = ownResidentBytes();
+    const buffer = Buffer.alloc(64 * MIB, 1);
+    expect(ownResidentBytes() - before).toBeGreaterThan(48 * MIB);
+    expect(buffer.length).toBe(64 * MIB);
+  });
+
+  it('has a heap that fits in it, and flags that Node takes', () => {
+    const script =
+      'process.stdout.write(String(require("v8").getHeapStatistics().heap_size_limit))';
+    for (const memoryMb of [256, 512]) {
+      const run = spawnSync(process.execPath, [...heapFlags(memoryMb), '-e', script]);
+      const limitMb = Number(String(run.stdout)) / MIB;
+      expect(limitMb).toBeGreaterThan(memoryMb / 2);
+      expect(limitMb).toBeLessThan(memoryMb * 0.8);
+    }
+    expect(heapFlags(64)).toContain('--max-old-space-size=96');
+  });
+
+  describe('watched', () => {
+    beforeEach(() => void vi.useFakeTimers());
+    afterEach(() => void vi.useRealTimers());
+
+    it('says how much it was once it stayed above', async () => {
+      const exceeded = untilMemoryExceeded(1, 5_000);
+      let reason: string | undefined;
+      void exceeded.then((text) => {
+        reason = text;
+      });
+      await vi.advanceTimersByTimeAsync(10_000);
+      expect(reason).toBeUndefined();
+      await vi.advanceTimersByTimeAsync(5_000);
+      expect(reason).toMatch(/^memory: \d+ MiB resident .* the limit is 1 MiB$/);
+    });
+  });
+});

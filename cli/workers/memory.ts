@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { getHeapStatistics } from 'node:v8';
+
+const MIB = 1_048_576;
+/** Looks above the limit in a row before a worker is drained: one may fall into the moment before a collection. */
+const LOOKS_OVER_LIMIT = 3;
+/** A heap that stays this full is about to end the process: V8 aborts it when it is. */
+const HEAP_FULL_SHARE = 0.9;
+/** The share of a worker's memory for V8's old space; the rest is young space, buffers, native code and stores. */
+const OLD_SPACE_SHARE = 0.6;
+/** Less, MiB, and the process would abort before it has started; the limit on its memory still holds. */
+const MIN_OLD_SPACE_MB = 96;
+/** Largest semi-space, MiB; the young space takes up to three of them. */
+const MAX_SEMI_SPACE_MB = 16;
+
+/** Flags of Node that keep a worker's heap within its memory. @param memoryMb MiB. */
+export function heapFlags(memoryMb: number): string[] {
+  const oldSpace = Math.max(MIN_OLD_SPACE_MB, Math.floor(memoryMb * OLD_SPACE_SHARE));
+  const semiSpace = Math.min(MAX_SEMI_SPACE_MB, Math.max(1, Math.floor(memoryMb / 32)));
+  return [`--max-old-space-size=${oldSpace}`, `--max-semi-space-size=${semiSpace}`];
+}
+
+/**
+ * Resident memory of this process that is its own, bytes: without pages of mapped files (LMDB's stores, node's
+ * executable), which the kernel takes back when it needs them and a restart would not save. Where the kernel does
+ * not tell them apart (not Linux), all resident memory.
+ */
+export function ownResidentBytes(): number {
+  try {
+    return parseOwnResident(readFileSync('/proc/self/status', 'utf8')) ?? process.memoryUsage.rss();
+  } catch {
+    return process.memoryUsage.rss();
+  }
+}
+
+/** RssAnon and RssShmem of `/proc/<pid>/status` (proc_pid_status(5)), bytes; undefined where they are missing. */
+export function parseOwnResident(status: string): number | undefined {
+  const kib = (field: string) => {
+    const found = new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1];
+    return found === undefined ? undefined : Number(found);
+  };
+  const anonymous = kib('RssAnon');
+  return anonymous === undefined ? undefined : (anonymous + (kib('RssShmem') ?? 0)) * 1_024;
+}
+
+/** What a look at the memory of a process sees. */
+export interface MemoryLook {
+  /** Own resident memory, bytes. */
+  readonly residentBytes: number;
+  /** Used part of V8's heap, 0…1. */
+  readonly heapShare: number;
+}
+
+/** Counts looks above a limit. */
+export class MemoryLimit {
+  readonly #limitBytes: number;
+  #over = 0;
+
+  /** @param limitMb MiB. */
+  constructor(limitMb: number) {
+    this.#limitBytes = limitMb * MIB;
+  }
+
+  /** @returns whether this was the third look in a row above the limit, or at a heap that is nearly full. */
+  isExceeded({ residentBytes, heapShare }: MemoryLook): boolean {
+    const over = residentBytes > this.#limitBytes || heapShare > HEAP_FULL_SHARE;
+    this.#over = over ? this.#over + 1 : 0;
+    return this.#over >= LOOKS_OVER_LIMIT;
+  }
+}
+
+/**
+ * Looks at this process's memory every `everyMs`. Keeps no process alive.
+ * @returns resolves with the reason, for people, once the limit has been exceeded; never otherwise.
+ */
+export function untilMemoryExceeded(limitMb: number, everyMs: number): Promise<string> {
+  const limit = new MemoryLimit(limitMb);
+  return new Promise((resolve) => {
+    const timer = setInterval(() => {
+      const { used_heap_size: heap, heap_size_limit: heapLimit } = getHeapStatistics();
+      const residentBytes = ownResidentBytes();
+      if (!limit.isExceeded({ residentBytes, heapShare: heap / heapLimit })) return;
+      clearInterval(timer);
+      const mb = (bytes: number) => Math.round(bytes / MIB);
+      const { external } = process.memoryUsage();
+      const parts = `heap ${mb(heap)} of ${mb(heapLimit)}, buffers ${mb(external)}`;
+      resolve(`memory: ${mb(residentBytes)} MiB resident (${parts}), the limit is ${limitMb} MiB`);
+    }, everyMs).unref();
+  });
+}

@@ -1,0 +1,136 @@
+import { ReachflowError } from '../errors.ts';
+import { type KafkaClient, kafkaUnavailable } from './client.ts';
+import type { KafkaCluster } from './cluster.ts';
+import { leaseCluster } from './cluster-lease.ts';
+import { decodeRecords, type FetchedPartition, fetchPartitions } from './fetch.ts';
+import { protocolError } from './kafkajs-internals.ts';
+import { requestOffsets } from './partition-offsets.ts';
+import { CODE, isTransient } from './protocol-errors.ts';
+import type { KafkaRecord } from './record.ts';
+
+export interface ReadPartitionOptions {
+  /** Logical topic name. */
+  readonly topic: string;
+  readonly partition: number;
+  /** First offset to hand over. */
+  readonly from: bigint;
+  /**
+   * Where to stop, exclusive; absent: the last stable offset at the start. What was committed a moment ago may not be
+   * stable yet, as its marker is written after the commit was answered; once InitProducerId of its writer's id was
+   * answered, it is.
+   */
+  readonly to?: bigint;
+  /**
+   * Committed records, ascending, and where reading goes on behind them; called also without records, where there
+   * are only markers and aborted transactions. The next call waits for the promise. What it throws ends the read.
+   * The records' bytes are views of a fetch of several MB: copy what is kept for long.
+   */
+  readonly onRecords: (records: readonly KafkaRecord[], nextOffset: bigint) => void | Promise<void>;
+}
+
+/** Each fetch asks for so much; one more is under way while its records are handed over. */
+const FETCH_BYTES = 4_194_304;
+const LIMITS = { maxWaitMs: 250, maxBytes: FETCH_BYTES, partitionMaxBytes: FETCH_BYTES };
+const FETCH_TIMEOUT_MS = 30_000;
+/** How long to wait at an undecided transaction, ms; it is aborted for its age before. */
+const STALL_MS = 60_000;
+
+/**
+ * Reads a stretch of one partition from its leader, without a consumer group: only committed transactions.
+ * @returns where reading ended: `to`, or `from` when that is behind it.
+ * @throws ReachflowError `OFFSET_OUT_OF_RANGE` when `from` is not there (any more), `READ_STALLED` (retry: backoff)
+ *   when an undecided transaction before `to` holds readers back for a minute, `KAFKA_UNAVAILABLE` (retry: backoff),
+ *   and what decoding throws.
+ */
+export async function readPartition(
+  client: KafkaClient,
+  options: ReadPartitionOptions,
+): Promise<{ readonly nextOffset: bigint }> {
+  const { topic, partition } = options;
+  const { cluster, release } = leaseCluster(client);
+  const source = { topic: client.physical(topic), partition };
+  let handing = false;
+  const onRecords = async (records: readonly KafkaRecord[], nextOffset: bigint) => {
+    handing = true;
+    await options.onRecords(records, nextOffset);
+    handing = false;
+  };
+  try {
+    const to = options.to ?? (await requestOffsets(cluster, [source]))[0]?.lastStable ?? 0n;
+    return await readStretch(cluster, { ...source, from: options.from, to, onRecords });
+  } catch (error) {
+    if (handing || error instanceof ReachflowError) throw error;
+    throw kafkaUnavailable(`${topic}[${partition}] cannot be read`, error);
+  } finally {
+    release();
+  }
+}
+
+type Stretch = Required<ReadPartitionOptions>;
+
+async function readStretch(
+  cluster: KafkaCluster,
+  { topic, partition, from, to, onRecords }: Stretch,
+): Promise<{ readonly nextOffset: bigint }> {
+  let position = from;
+  let movedAt = performance.now();
+  const source = { topic, partition };
+  let fetching = position < to ? fetchFrom(cluster, { ...source, from: position }) : undefined;
+  while (fetching !== undefined) {
+    const { records, nextOffset } = decodeRecords(await fetching);
+    if (nextOffset === position) {
+      if (performance.now() - movedAt > STALL_MS) throw stalled(topic, partition, position);
+      fetching = fetchFrom(cluster, { ...source, from: position });
+      continue;
+    }
+    movedAt = performance.now();
+    position = nextOffset;
+    fetching = undefined;
+    if (position < to) {
+      fetching = fetchFrom(cluster, { ...source, from: position });
+      // Its failure is seen when it is awaited; should onRecords throw before, nobody waits for it.
+      fetching.catch(() => undefined);
+    }
+    while ((records.at(-1)?.offset ?? -1n) >= to) records.pop();
+    await onRecords(records, position < to ? position : to);
+  }
+  return { nextOffset: from > to ? from : to };
+}
+
+async function fetchFrom(
+  cluster: KafkaCluster,
+  position: { readonly topic: string; readonly partition: number; readonly from: bigint },
+): Promise<FetchedPartition> {
+  const { topic, partition, from } = position;
+  return cluster.retrying({ timeoutMs: FETCH_TIMEOUT_MS, pauseMs: 20 }, async () => {
+    try {
+      const leader = await cluster.leader(topic, partition);
+      const [fetched] = await fetchPartitions(cluster, leader, [position], LIMITS);
+      const code = fetched?.code ?? CODE.unknownTopicOrPartition;
+      if (code === CODE.offsetOutOfRange) throw outOfRange(topic, partition, from);
+      if (fetched === undefined || code !== 0) throw protocolError(code);
+      return fetched;
+    } catch (error) {
+      if (isTransient(error)) cluster.forgetLeaders(topic);
+      throw error;
+    }
+  });
+}
+
+function outOfRange(topic: string, partition: number, from: bigint): ReachflowError {
+  return new ReachflowError(`${topic}[${partition}] does not have offset ${from} (any more)`, {
+    code: 'OFFSET_OUT_OF_RANGE',
+    domain: 'external',
+    hint: 'The records were deleted by retention or after a checkpoint; or the topic was made anew.',
+  });
+}
+
+/** Reading makes no progress: a transaction is undecided for too long. */
+export function stalled(topic: string, partition: number, position: bigint): ReachflowError {
+  return new ReachflowError(`reading ${topic}[${partition}] stands still at ${position}`, {
+    code: 'READ_STALLED',
+    domain: 'external',
+    retry: 'backoff',
+    hint: 'A transaction that was never ended may hold readers back until it times out.',
+  });
+}

@@ -1,0 +1,138 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { LabelGuard } from './label-guard.ts';
+
+/** What a sink counts, in plain numbers: runtime/delivery/sink-runner.ts. */
+export interface SinkCounts {
+  readonly delivered: number;
+  readonly deadLettered: number;
+  readonly retries: number;
+  /** ms since the epoch; 0 when its store is well. */
+  readonly sickSince: number;
+}
+
+export interface SinkMetrics {
+  /** A batch was offered to the store, whatever became of it. */
+  wrote(records: number, ms: number): void;
+  close(): void;
+}
+
+/** Seconds. */
+const WRITE_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const BATCH_BUCKETS = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
+
+/** What sinks, connectors and DLQs count. */
+export class DeliveryMetrics {
+  readonly #sinks = new Map<string, SinkCounts>();
+  readonly #writeSeconds: Histogram<'sink'>;
+  readonly #batchRecords: Histogram<'sink'>;
+  readonly #deadLetters: Counter<'topic' | 'consumer' | 'code'>;
+  readonly #requests: Counter<'source' | 'status'>;
+  readonly #requestSeconds: Histogram<'source'>;
+  readonly #codes = new LabelGuard();
+  readonly #sources = new LabelGuard();
+
+  constructor(registry: Registry) {
+    const registers = [registry];
+    this.#writeSeconds = new Histogram({
+      name: 'reachflow_sink_write_duration_seconds',
+      help: 'How long a store took to answer a batch.',
+      labelNames: ['sink'],
+      buckets: WRITE_BUCKETS,
+      registers,
+    });
+    this.#batchRecords = new Histogram({
+      name: 'reachflow_sink_batch_records',
+      help: 'Records of a batch offered to a store.',
+      labelNames: ['sink'],
+      buckets: BATCH_BUCKETS,
+      registers,
+    });
+    this.#deadLetters = new Counter({
+      name: 'reachflow_dlq_records_total',
+      help: 'Records written to a DLQ, by the topic they came from, who gave up and why.',
+      labelNames: ['topic', 'consumer', 'code'],
+      registers,
+    });
+    this.#requests = new Counter({
+      name: 'reachflow_webhook_requests_total',
+      help: 'Webhook requests answered, by source and HTTP status.',
+      labelNames: ['source', 'status'],
+      registers,
+    });
+    this.#requestSeconds = new Histogram({
+      name: 'reachflow_webhook_request_duration_seconds',
+      help: 'From the head of a webhook request to its answer, the publication with it.',
+      labelNames: ['source'],
+      buckets: REQUEST_BUCKETS,
+      registers,
+    });
+    this.#addSinkCounts(registry);
+  }
+
+  /** One dead letter: when it is acknowledged, or its transaction is about to commit. */
+  deadLetter(topic: string, consumer: string, code: string): void {
+    this.#deadLetters.inc({ topic, consumer, code: this.#codes.of(code) });
+  }
+
+  /** @param source a configured one; anything else is to be named `unknown`. */
+  webhookRequest(source: string, status: number, ms: number): void {
+    const known = this.#sources.of(source);
+    this.#requests.inc({ source: known, status: String(status) });
+    this.#requestSeconds.observe({ source: known }, ms / 1_000);
+  }
+
+  /** A sink that starts. Its counts are read at each scrape; one of the same name goes on from zero. */
+  sink(name: string, counts: SinkCounts): SinkMetrics {
+    this.#sinks.set(name, counts);
+    const seconds = this.#writeSeconds.labels({ sink: name });
+    const sizes = this.#batchRecords.labels({ sink: name });
+    return {
+      wrote(records, ms) {
+        seconds.observe(ms / 1_000);
+        sizes.observe(records);
+      },
+      close: () => void (this.#sinks.get(name) === counts && this.#sinks.delete(name)),
+    };
+  }
+
+  #addSinkCounts(registry: Registry): void {
+    const registers = [registry];
+    const sinks = this.#sinks;
+    new Counter({
+      name: 'reachflow_sink_records_total',
+      help: 'Records by what became of them: delivered or dlq.',
+      labelNames: ['sink', 'outcome'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [sink, { delivered, deadLettered }] of sinks) {
+          this.inc({ sink, outcome: 'delivered' }, delivered);
+          this.inc({ sink, outcome: 'dlq' }, deadLettered);
+        }
+      },
+    });
+    new Counter({
+      name: 'reachflow_sink_retries_total',
+      help: 'Batches that a store could not take and that were offered again.',
+      labelNames: ['sink'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [sink, { retries }] of sinks) this.inc({ sink }, retries);
+      },
+    });
+    new Gauge({
+      name: 'reachflow_sink_away_seconds',
+      help: 'For how long a store has taken nothing; 0 when it is well.',
+      labelNames: ['sink'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [sink, { sickSince }] of sinks) {
+          this.set({ sink }, sickSince === 0 ? 0 : Math.max(0, Date.now() - sickSince) / 1_000);
+        }
+      },
+    });
+  }
+}

@@ -1,0 +1,4 @@
+import { describeStateBackend } from './conformance.ts';
+
+describeStateBackend('memory');
+describeStateBackend('lmdb');

@@ -1,0 +1,51 @@
+/** What a step did, in plain numbers: metrics read them when they are asked. */
+export interface StepCounters {
+  in: number;
+  /** Records dropped, by reason. */
+  readonly dropped: Map<string, number>;
+  /** Records dead-lettered, by error code. */
+  readonly deadLettered: Map<string, number>;
+}
+
+/** What a task did since it was opened. */
+export interface TaskCounters {
+  recordsIn: number;
+  bytesIn: number;
+  recordsOut: number;
+  bytesOut: number;
+  dropped: number;
+  deadLettered: number;
+  epochs: number;
+  /** Of the last epoch, ms. */
+  lastEpochMs: number;
+  lastCommitMs: number;
+  readonly steps: Map<string, StepCounters>;
+}
+
+export function newTaskCounters(): TaskCounters {
+  return {
+    recordsIn: 0,
+    bytesIn: 0,
+    recordsOut: 0,
+    bytesOut: 0,
+    dropped: 0,
+    deadLettered: 0,
+    epochs: 0,
+    lastEpochMs: 0,
+    lastCommitMs: 0,
+    steps: new Map(),
+  };
+}
+
+export function stepCounters(counters: TaskCounters, step: string): StepCounters {
+  let found = counters.steps.get(step);
+  if (found === undefined) {
+    found = { in: 0, dropped: new Map(), deadLettered: new Map() };
+    counters.steps.set(step, found);
+  }
+  return found;
+}
+
+export function countOne(counts: Map<string, number>, name: string): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
+}

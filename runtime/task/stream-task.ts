@@ -1,0 +1,453 @@
+import type { Logger } from 'pino';
+import type { TopicCodec } from '../../schemas/codec.ts';
+import { changelogOf, isTopicName, type TopicName } from '../../schemas/topics.ts';
+import { waitWithHeartbeat } from '../backoff.ts';
+import { errorMessage } from '../errors.ts';
+import type { KafkaRecord, PartitionBatch } from '../kafka/record.ts';
+import type { TaskMetrics } from '../observability/task-metrics.ts';
+import type { BatchWork, Tracing } from '../observability/tracing.ts';
+import type { BroadcastTable } from '../state/broadcast-table.ts';
+import type { TaskState } from '../state/task-state.ts';
+import { groupOf, type SubTopology } from '../topology/graph.ts';
+import type { EpochOutput } from '../topology/operator.ts';
+import { RetryLater, TaskCore } from './core.ts';
+import { newTaskCounters, type TaskCounters } from './counters.ts';
+import { lineageOf } from './lineage.ts';
+import type { TaskEpoch, TaskProducer } from './ports.ts';
+
+/** What a task is made of. */
+export interface StreamTaskOptions {
+  readonly pipeline: string;
+  readonly sub: SubTopology;
+  readonly partition: number;
+  readonly codec: TopicCodec;
+  readonly tables: ReadonlyMap<TopicName, BroadcastTable<unknown>>;
+  readonly producer: TaskProducer;
+  /** Restored. */
+  readonly state: TaskState;
+  /** Committed next offset of each source topic, read after the producer was opened. */
+  readonly positions: ReadonlyMap<string, bigint>;
+  readonly channelsOf: (topic: string) => number;
+  /** Input records of an epoch, at most. */
+  readonly maxEpochRecords: number;
+  readonly now: () => number;
+  readonly logger: Logger;
+  /** Everything before this offset of the changelog has become redundant. */
+  readonly onBoundary?: (offset: bigint) => void;
+  /** Closed with the task. */
+  readonly metrics?: TaskMetrics | undefined;
+  readonly tracing?: Tracing | undefined;
+  /** Waits before a record is tried again; by the wall clock unless a test has one of its own. */
+  readonly wait?: typeof waitWithHeartbeat;
+}
+
+type Batch = Pick<PartitionBatch, 'topic' | 'records' | 'nextOffset'> & {
+  /** Whether there was nothing behind it when it was read. */
+  readonly atEnd: boolean;
+};
+
+/** An epoch is committed early once its outputs have this many bytes. */
+const MAX_EPOCH_BYTES = 4_194_304;
+/** How many records are processed before the epoch's bytes are looked at. */
+const BYTES_CHECK = 256;
+const CHANGED_KEYS_PER_EPOCH = 500;
+/** Longest wait of one `retry` outcome, ms: the group must not think that the member hangs. */
+const MAX_RETRY_WAIT_MS = 60_000;
+
+/**
+ * A sub-topology on one partition: the single writer of its state. Outputs, changelog and input positions commit in one
+ * Kafka transaction per epoch; only then does the state's backend get the epoch's changes. After a failed commit the
+ * task is of no further use: its outcome is unknown, so the runner opens a new one from what is committed.
+ */
+export class StreamTask {
+  readonly counters: TaskCounters = newTaskCounters();
+  readonly #options: StreamTaskOptions;
+  readonly #positions: Map<string, bigint>;
+  readonly #output: EpochOutput;
+  readonly #changelog: string;
+  readonly #changedKeys = new Map<string, { readonly topic: TopicName; readonly key: string }>();
+  readonly #ends = new Map<string, boolean>();
+  #core: TaskCore;
+  #epoch: TaskEpoch;
+  #epochRecords = 0;
+  #epochBegan = 0;
+  /** Kafka timestamp of the epoch's first record, ms. */
+  #oldestMs: number | undefined;
+  #trace: BatchWork | undefined;
+  #committedPositions: Map<string, bigint>;
+  #boundary: bigint | undefined;
+  /** When timers and table changes may be tried again, ms. */
+  #retryAt = Number.NEGATIVE_INFINITY;
+  #lineage: Buffer | null = null;
+  /** Why this task is of no further use: what is queued behind a failed epoch must not run on its state. */
+  #broken: unknown;
+  /** Epochs run one after the other. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(options: StreamTaskOptions) {
+    this.#options = options;
+    const { producer, pipeline, sub } = options;
+    this.#positions = new Map(options.positions);
+    this.#committedPositions = new Map(options.positions);
+    this.#changelog = changelogOf(pipeline, sub.name);
+    this.#epoch = producer.begin();
+    this.#output = {
+      partitionFor: (topic, key) => producer.partitionFor(topic, key),
+      partitionsOf: (topic) => producer.partitionCount(topic),
+      append: (topic, partition, key, value, timestamp, headers) => {
+        this.#epoch.append(topic, partition, key, value, Math.trunc(timestamp), headers);
+      },
+      appendWith: (topic, partition, key, timestamp, headers, writer, value) => {
+        const at = Math.trunc(timestamp);
+        this.#epoch.appendWith(topic, partition, key, at, headers, writer, value);
+      },
+    };
+    this.#core = this.#newCore();
+    options.metrics?.attach(this.counters);
+  }
+
+  get partition(): number {
+    return this.#options.partition;
+  }
+
+  /** Next input offset to process. */
+  position(topic: string): bigint | undefined {
+    return this.#positions.get(topic);
+  }
+
+  /** Next offset of each source topic, as committed. */
+  get committedPositions(): ReadonlyMap<string, bigint> {
+    return this.#committedPositions;
+  }
+
+  /** The same, of one topic. */
+  committedPosition(topic: string): bigint | undefined {
+    return this.#committedPositions.get(topic);
+  }
+
+  /** Event time reached, ms; -Infinity before the first record. */
+  get watermark(): number {
+    return this.#core.watermark;
+  }
+
+  get state(): TaskState {
+    return this.#options.state;
+  }
+
+  #newCore(): TaskCore {
+    const options = this.#options;
+    return new TaskCore({
+      pipeline: options.pipeline,
+      sub: options.sub,
+      partition: options.partition,
+      codec: options.codec,
+      state: options.state,
+      tables: options.tables,
+      output: this.#output,
+      counters: this.counters,
+      channelsOf: options.channelsOf,
+      now: options.now,
+      onDeadLetter: (topic, code) => options.metrics?.deadLetter(topic, code),
+      reads: (topic) => options.positions.has(topic),
+    });
+  }
+
+  /** Lets the operators look at the restored state. Call once, before the first batch. */
+  start(): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#options.sub.stateful) this.#lineage = lineageOf(this.#options.state);
+      this.#core.start();
+      await this.#finishEpoch('if needed');
+    });
+  }
+
+  /**
+   * Processes a batch, in one or more epochs; records before the position were processed already.
+   * @param heartbeat called between epochs; when it fails the rest of the batch is left, and `run` throws the same.
+   * @throws ReachflowError `STEP_FAILED` (a bug, retry: none), or what a commit throws: the task is broken then.
+   */
+  async run(batch: Batch, heartbeat: () => Promise<void>): Promise<void> {
+    // The group changes between two epochs: the task is as good as before, should the partition stay.
+    const changed: unknown[] = [];
+    const beat = () => heartbeat().catch((error: unknown) => void changed.push(error));
+    await this.#serially(() => this.#run(batch, beat, () => changed.length > 0));
+    if (changed.length > 0) throw changed[0];
+  }
+
+  async #run(
+    batch: Batch,
+    heartbeat: () => Promise<void>,
+    interrupted: () => boolean,
+  ): Promise<void> {
+    const { topic, records, nextOffset, atEnd } = batch;
+    if (isTopicName(topic)) {
+      const { codec } = this.#options;
+      await codec.load(
+        topic,
+        records.map(({ value }) => value),
+        records.map(({ key }) => key),
+      );
+    }
+    this.#ends.set(topic, atEnd);
+    this.#core.seen(topic, atEnd, records.length > 0);
+    let next = 0;
+    while (next < records.length) {
+      const began = next;
+      try {
+        next = this.#process(batch, began, records.length);
+        await this.#core.drain();
+        if (next === records.length) this.#moveTo(topic, nextOffset);
+        await this.#finishEpoch('always');
+      } catch (error) {
+        if (!(error instanceof RetryLater)) throw error;
+        next = await this.#beforeRetry(batch, began, error, heartbeat);
+      }
+      if (next < records.length) await heartbeat();
+      if (interrupted()) return;
+    }
+    this.#moveTo(topic, nextOffset);
+    if (this.#positions.get(topic) !== this.#committedPositions.get(topic)) {
+      await this.#finishEpoch('always');
+    }
+  }
+
+  /** Processes records from index `from` until the epoch is full. Returns the index of the next one. */
+  #process({ topic, records }: Batch, from: number, to: number): number {
+    const { maxEpochRecords } = this.#options;
+    const position = this.#positions.get(topic) ?? 0n;
+    for (let i = from; i < to; i += 1) {
+      const record = records[i];
+      if (record === undefined || record.offset < position) continue;
+      this.#beginEpoch();
+      if (this.#epochRecords === 0) this.#beginObserving(topic, record);
+      this.#core.process(topic, this.#traced(record));
+      this.#epochRecords += 1;
+      const full =
+        this.#epochRecords >= maxEpochRecords ||
+        (this.#epochRecords % BYTES_CHECK === 0 && this.#epoch.bytes >= MAX_EPOCH_BYTES);
+      if (!full) continue;
+      this.#moveTo(topic, record.offset + 1n);
+      return i + 1;
+    }
+    return to;
+  }
+
+  /** Commits what came before the record that is to be tried again, then waits. Returns that record's index. */
+  async #beforeRetry(
+    batch: Batch,
+    from: number,
+    { source, afterMs }: RetryLater,
+    heartbeat: () => Promise<void>,
+  ): Promise<number> {
+    const { topic, records } = batch;
+    this.#rollback();
+    // What a timer or a closed window forwarded may come from an earlier batch: then all of this one waits.
+    const found = records.findIndex(({ offset }) => offset === source.record.offset);
+    const at = source.topic === topic && found > from ? found : from;
+    if (at > from) {
+      this.#process(batch, from, at);
+      await this.#core.drain();
+      this.#moveTo(topic, source.record.offset);
+      await this.#finishEpoch('always');
+    }
+    this.#options.logger.info({ topic, offset: source.record.offset, afterMs }, 'retry later');
+    const { wait = waitWithHeartbeat } = this.#options;
+    await wait(Math.min(afterMs, MAX_RETRY_WAIT_MS), heartbeat);
+    return at;
+  }
+
+  /** The epoch is void: state and operators are again what was committed. */
+  #rollback(): void {
+    this.#epoch.release();
+    this.#epoch = this.#options.producer.begin();
+    this.#epochRecords = 0;
+    for (const [topic, position] of this.#committedPositions) this.#positions.set(topic, position);
+    this.#options.state.rollback();
+    this.#core = this.#newCore();
+    this.#core.start();
+    for (const [topic, atEnd] of this.#ends) this.#core.seen(topic, atEnd, true);
+  }
+
+  #beginObserving(topic: string, { timestamp }: KafkaRecord): void {
+    const { tracing, pipeline, sub, partition } = this.#options;
+    // Packed records of repartition topics have event times.
+    this.#oldestMs = isTopicName(topic) ? timestamp : undefined;
+    this.#trace ??= tracing?.batch(`epoch ${groupOf(pipeline, sub.name)}`, {
+      'reachflow.partition': partition,
+    });
+  }
+
+  /** A traced record goes on in this epoch's part of its trace; its outputs take their headers from it. */
+  #traced(record: KafkaRecord): KafkaRecord {
+    const carried = this.#trace?.carry(record.headers);
+    if (carried === undefined) return record;
+    const headers = { ...record.headers };
+    for (const [name, text] of Object.entries(carried)) headers[name] = Buffer.from(text);
+    return { ...record, headers };
+  }
+
+  #observe(commitMs: number, epochMs: number, records: number): void {
+    this.#options.metrics?.epoch({ epochMs, commitMs, oldestMs: this.#oldestMs });
+    this.#trace?.end({ 'reachflow.records': records });
+    this.#oldestMs = undefined;
+    this.#trace = undefined;
+  }
+
+  #beginEpoch(): void {
+    if (this.#epochRecords === 0) this.#epochBegan = performance.now();
+  }
+
+  #moveTo(topic: string, offset: bigint): void {
+    const position = this.#positions.get(topic);
+    if (position === undefined || offset > position) this.#positions.set(topic, offset);
+  }
+
+  /** Commits that a source was read up to `nextOffset`, where there was no record. */
+  skipTo(topic: string, nextOffset: bigint): Promise<void> {
+    return this.#serially(async () => {
+      this.#ends.set(topic, true);
+      this.#core.seen(topic, true, false);
+      if (nextOffset <= (this.#positions.get(topic) ?? 0n)) return;
+      this.#moveTo(topic, nextOffset);
+      await this.#finishEpoch('always');
+    });
+  }
+
+  /** Tells that a source is read to its end. */
+  atEnd(topic: string): void {
+    this.#ends.set(topic, true);
+    this.#core.seen(topic, true, false);
+  }
+
+  /** Lets time pass without records: idleness, wall-clock timers. Call about each half second. @throws as `run`. */
+  tick(): Promise<void> {
+    return this.#serially(async () => {
+      if (this.#options.now() < this.#retryAt) return;
+      await this.#orLater(async () => {
+        this.#core.tick();
+        await this.#core.drain();
+        await this.#finishEpoch('if needed');
+      });
+      await this.#tableChanges();
+    });
+  }
+
+  /** Notes that a table's row changed; handled between batches, by `runTableChanges`. */
+  tableChanged(topic: TopicName, key: string): void {
+    this.#changedKeys.set(`${topic}/${key}`, { topic, key });
+  }
+
+  /** Handles the noted table changes, in epochs of bounded size. @throws as `run`. */
+  runTableChanges(): Promise<void> {
+    return this.#serially(() => this.#tableChanges());
+  }
+
+  async #tableChanges(): Promise<void> {
+    while (this.#changedKeys.size > 0 && this.#options.now() >= this.#retryAt) {
+      const taken: { readonly topic: TopicName; readonly key: string }[] = [];
+      const isDone = await this.#orLater(async () => {
+        for (const [id, changed] of this.#changedKeys) {
+          this.#changedKeys.delete(id);
+          taken.push(changed);
+          this.#core.tableChanged(changed.topic, changed.key);
+          if (taken.length >= CHANGED_KEYS_PER_EPOCH || this.#epoch.bytes >= MAX_EPOCH_BYTES) break;
+        }
+        await this.#core.drain();
+        await this.#finishEpoch('if needed');
+      });
+      if (!isDone) for (const { topic, key } of taken) this.tableChanged(topic, key);
+    }
+  }
+
+  /** What no record is behind is tried again by a later `tick` when a step asks for it; false then. */
+  async #orLater(work: () => Promise<void>): Promise<boolean> {
+    try {
+      await work();
+      return true;
+    } catch (error) {
+      if (!(error instanceof RetryLater)) throw error;
+      this.#rollback();
+      this.#retryAt = this.#options.now() + Math.min(error.afterMs, MAX_RETRY_WAIT_MS);
+      return false;
+    }
+  }
+
+  /** `if needed`: only when there is something but the watermark to commit; that waits for the next epoch. */
+  async #finishEpoch(mode: 'always' | 'if needed'): Promise<void> {
+    const { state, producer, partition } = this.#options;
+    this.#beginEpoch();
+    await this.#core.endEpoch();
+    if (mode === 'if needed' && this.#epoch.count === 0 && !state.hasChanges) return;
+    this.#core.saveWatermarks();
+    state.housekeep(this.#core.watermark);
+    const segments = state.takeChanges();
+    const now = this.#options.now();
+    for (const segment of segments) {
+      this.#epoch.append(this.#changelog, partition, this.#lineage, segment, now);
+    }
+    const epoch = this.#epoch;
+    this.counters.recordsOut += epoch.count;
+    this.counters.bytesOut += epoch.bytes;
+    const positions = new Map(this.#positions);
+    const began = performance.now();
+    const result = await producer.commit(epoch, this.#offsets(positions));
+    const records = this.#epochRecords;
+    this.#epoch = producer.begin();
+    this.#epochRecords = 0;
+    this.#committedPositions = positions;
+    const ended = performance.now();
+    this.counters.lastCommitMs = ended - began;
+    this.counters.lastEpochMs = ended - this.#epochBegan;
+    this.counters.epochs += 1;
+    this.#observe(ended - began, ended - this.#epochBegan, records);
+    const nextOffset = result.nextOffset(this.#changelog, partition);
+    if (segments.length > 0 && nextOffset === undefined)
+      throw new Error('a committed changelog has no offset');
+    state.committed(nextOffset ?? 0n);
+    this.#tellBoundary();
+  }
+
+  #offsets(positions: ReadonlyMap<string, bigint>) {
+    const { pipeline, sub, partition } = this.#options;
+    const group = groupOf(pipeline, sub.name);
+    return [...positions].flatMap(([topic, nextOffset]) =>
+      nextOffset === this.#committedPositions.get(topic)
+        ? []
+        : [{ group, topic, partition, nextOffset }],
+    );
+  }
+
+  #tellBoundary(): void {
+    const { boundary } = this.#options.state;
+    if (boundary === undefined || boundary === this.#boundary) return;
+    this.#boundary = boundary;
+    this.#options.onBoundary?.(boundary);
+  }
+
+  #serially(work: () => Promise<void>): Promise<void> {
+    const run = this.#last.then(() => {
+      if (this.#broken !== undefined) throw this.#broken;
+      return work();
+    });
+    this.#last = run.catch((error: unknown) => {
+      this.#broken ??= error;
+      this.#trace?.fail(error);
+      this.#trace = undefined;
+    });
+    return run;
+  }
+
+  /** Waits for the epoch under way, then lets go of producer and state. What did not commit is forgotten. */
+  async close(): Promise<void> {
+    await this.#last;
+    this.#broken ??= new Error('the task is closed');
+    await this.#options.producer.close();
+    this.#options.metrics?.close();
+    const { state, logger, partition } = this.#options;
+    state.rollback();
+    // What it cannot flush, for a full disk, is in the changelog.
+    await state.close().catch((error: unknown) => {
+      logger.warn({ partition, error: errorMessage(error) }, 'state closed behind its changelog');
+    });
+  }
+}

@@ -1,0 +1,48 @@
+import type { TopicName } from '../../schemas/topics.ts';
+import type { KafkaRecord } from '../kafka/record.ts';
+
+/** Where a record came from: what dead letters, errors and traces point at. */
+export interface SourceRecord {
+  /** Logical name: of the topics map, or a repartition topic of the pipeline. */
+  readonly topic: TopicName | string;
+  readonly partition: number;
+  readonly record: KafkaRecord;
+}
+
+/**
+ * A record on its way through a sub-topology. Operators never change one that they were given: they forward it, or a
+ * new one made by `derive`.
+ */
+export interface StreamRecord<V = unknown> {
+  readonly key: string;
+  readonly value: V;
+  /** Event time, ms since the epoch. */
+  readonly timestamp: number;
+  /**
+   * Watermark of its channel just before it (ms; -Infinity before the first record): whether it is late does not
+   * depend on how channels are interleaved.
+   */
+  readonly watermark: number;
+  readonly source: SourceRecord;
+  /** Set by a step for the output record; the source's headers are in `source`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+/** Source of what no input of this process caused: timers and windows that were restored, changes of tables. */
+export const NO_SOURCE: SourceRecord = {
+  topic: '',
+  partition: 0,
+  record: { offset: -1n, timestamp: 0, key: null, value: null, headers: {} },
+};
+
+/** The same record with another value, and another key when given. */
+export function derive<V>(from: StreamRecord, value: V, key: string = from.key): StreamRecord<V> {
+  return {
+    key,
+    value,
+    timestamp: from.timestamp,
+    watermark: from.watermark,
+    source: from.source,
+    headers: from.headers,
+  };
+}

@@ -1,0 +1,90 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import { eventually } from '../support/kafka.ts';
+import type { TrialWorker } from '../support/trial/process.ts';
+import { randomFor } from '../support/trial/random.ts';
+import { type Trial, withTrial } from '../support/trial/trial.ts';
+
+const STORM_MS = 20_000;
+const STOP_MS = 10_000;
+const PARTITIONS = 4;
+
+/** Partitions of the first sub-topology whose tasks run in a worker. */
+async function heldBy(worker: TrialWorker): Promise<number[]> {
+  const tasks = await worker.tasks();
+  return tasks
+    .filter(({ group, life }) => group === 'trial.input' && life === 'running')
+    .map(({ partition }) => partition)
+    .sort();
+}
+
+async function whenHeld(workers: readonly TrialWorker[], counts: readonly number[]): Promise<void> {
+  let found: number[] = [];
+  await eventually(`partitions are held ${counts.join(' + ')}`, async () => {
+    const held = await Promise.all(workers.map(heldBy));
+    found = held.map(({ length }) => length).sort();
+    return String(found) === String(counts) && new Set(held.flat()).size === PARTITIONS;
+  });
+}
+
+async function endInTime(worker: TrialWorker): Promise<void> {
+  const began = Date.now();
+  expect(await worker.end('SIGTERM'), worker.logFile).toBe(0);
+  expect(Date.now() - began).toBeLessThan(STOP_MS);
+}
+
+function isFrozen({ pid }: TrialWorker): boolean {
+  return /^\d+ \(.*\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
+
+// At the same time: most of each is waiting for the group.
+describe.concurrent('each event is processed exactly once', () => {
+  it('when a worker that was frozen in the middle of a commit wakes up', () =>
+    withTrial({ random: randomFor('zombie') }, async (trial) => {
+      await trial.start();
+      const nth = trial.random.int(20, 40);
+      const hooks = [{ at: 'end-transaction', nth, action: 'freeze' } as const];
+      const [zombie, other] = await Promise.all([trial.addWorker({ hooks }), trial.addWorker()]);
+      await eventually('it is frozen', () => isFrozen(zombie));
+      await whenHeld([other], [PARTITIONS]);
+      await delay(1_000);
+      zombie.signal('SIGCONT');
+      // It comes back into the group, and what it had begun has come to nothing.
+      await whenHeld([zombie, other], [2, 2]);
+      expect(zombie.log).toContain('another owner of this transactional id took over');
+      await trial.finish();
+    }));
+
+  it('through a storm of rebalances', () =>
+    withTrial({ random: randomFor('storm') }, async (trial) => {
+      await trial.start();
+      await trial.addWorker();
+      await storm(trial, Date.now() + STORM_MS);
+      await trial.finish();
+    }));
+
+  it('while workers are added and removed under load', () =>
+    withTrial({ random: randomFor('scaling') }, async (trial) => {
+      await trial.start();
+      const first = await trial.addWorker();
+      await whenHeld([first], [PARTITIONS]);
+      const [second, third] = await Promise.all([trial.addWorker(), trial.addWorker()]);
+      await whenHeld([first, second, third], [1, 1, 2]);
+      await delay(1_000);
+      await endInTime(first);
+      await whenHeld([second, third], [2, 2]);
+      await trial.finish();
+    }));
+});
+
+/** Members join and leave, in good order or not, every second or two. */
+async function storm(trial: Trial, until: number): Promise<void> {
+  const members: TrialWorker[] = [];
+  while (Date.now() < until) {
+    const leaving = members.length === 2 ? members.shift() : undefined;
+    if (leaving === undefined) members.push(trial.startWorker());
+    else void leaving.end(trial.random.int(1, 3) === 1 ? 'SIGKILL' : 'SIGTERM');
+    await delay(trial.random.int(1_000, 2_000));
+  }
+}
