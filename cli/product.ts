@@ -19,11 +19,9 @@ import type { Observability } from '../runtime/observability/observability.ts';
 import { announce } from '../runtime/observability/process-status.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
-import { applyTopicPlan, planTopics } from '../runtime/topic-plan.ts';
 import { groupOf, sourcesOf } from '../runtime/topology/graph.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
-import { topicNames } from '../schemas/topics.ts';
 import { type SinkConfigs, sinks } from '../sinks/registry.ts';
 import { VERSION } from './version.ts';
 
@@ -164,12 +162,7 @@ export async function startProduct(
   const stop = stopOnce(running, engine, publisher);
   try {
     // Before the connectors: what they accept needs its topic.
-    await applyTopicPlan(
-      client,
-      ownPipelines,
-      planTopics(ownPipelines, ownSinks, config.kafka.partitions),
-    );
-    await codec.register(topicNames);
+    await engine.prepare();
     for (const connector of running) await connector.start();
     await engine.start();
     await engine.whenRunning();

@@ -1,14 +1,11 @@
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
 import {
-  committedOffsets,
   describeGroups,
   type GroupMemberStatus,
   type GroupStatus,
-  topicPartitions,
 } from '../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
-import { manyPartitionOffsets, type PartitionOffsets } from '../runtime/kafka/partition-offsets.ts';
-import type { WatchedGroup } from '../runtime/kafka/stats.ts';
+import { type GroupPosition, groupPositions, type WatchedGroup } from '../runtime/kafka/stats.ts';
 import {
   announcedUrl,
   type ProcessIdentity,
@@ -73,21 +70,20 @@ const SINK_PREFIX = sinkGroup('');
 const MAX_PROCESSES = 256;
 const ANSWER_TIMEOUT_MS = 1_000;
 
-/** Asks brokers and processes. @throws ReachflowError `KAFKA_UNAVAILABLE`. */
+/**
+ * Asks brokers and processes. Whoever asks again and again should hold the client's connections: `leaseCluster`.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`.
+ */
 export async function readStatus({ client, groups, workers }: StatusSource): Promise<StatusData> {
-  const [described, partitions] = await Promise.all([
+  const [described, positions] = await Promise.all([
     describeGroups(
       client,
       groups.map(({ group }) => group),
     ),
-    topicPartitions(client),
+    groupPositions(client, groups),
   ]);
   const urls = new Set([...workers, ...described.flatMap(announcedUrls)]);
-  const [ends, committed, answers] = await Promise.all([
-    endsOf(client, groups, partitions),
-    committedOf(client, groups, described, partitions),
-    Promise.all([...urls].slice(0, MAX_PROCESSES).map(askProcess)),
-  ]);
+  const answers = await Promise.all([...urls].slice(0, MAX_PROCESSES).map(askProcess));
   const { namespace } = client.config;
   const reports = answers.flatMap(({ url, report }) =>
     report?.process.namespace === namespace ? [{ url, report }] : [],
@@ -96,7 +92,7 @@ export async function readStatus({ client, groups, workers }: StatusSource): Pro
   return {
     at: Date.now(),
     groups: groups.map((watched, i) =>
-      rowsOf(watched, described[i], { partitions, ends, committed, running }),
+      rowsOf(watched, described[i], { positions: positions.get(watched.group) ?? [], running }),
     ),
     processes: reports.map(({ url, report }) => ({ ...report.process, url, phase: report.phase })),
     unreachable: answers.flatMap(({ url, report }) => (report === undefined ? [url] : [])),
@@ -130,49 +126,9 @@ function tasksByName(reports: readonly ProcessReport[]): Map<string, TaskStatus>
   return found;
 }
 
-type Partitions = ReadonlyMap<string, number>;
-type Ends = ReadonlyMap<string, readonly PartitionOffsets[]>;
-type Committed = ReadonlyMap<string, ReadonlyMap<number, bigint | undefined>>;
-
-/** Of every topic that exists, in one request a broker. */
-async function endsOf(
-  client: KafkaClient,
-  groups: readonly WatchedGroup[],
-  partitions: Partitions,
-): Promise<Ends> {
-  const topics = [...new Set(groups.flatMap(({ topics: own }) => own))];
-  const wanted = topics.flatMap((topic) =>
-    Array.from({ length: partitions.get(topic) ?? 0 }, (_, partition) => ({ topic, partition })),
-  );
-  const offsets = wanted.length === 0 ? [] : await manyPartitionOffsets(client, wanted);
-  const ends = new Map<string, PartitionOffsets[]>(topics.map((topic) => [topic, []]));
-  for (const [i, found] of offsets.entries()) ends.get(wanted[i]?.topic ?? '')?.push(found);
-  return ends;
-}
-
-/** By `<group> <topic>`. A group that the coordinator does not know has committed nothing. */
-async function committedOf(
-  client: KafkaClient,
-  groups: readonly WatchedGroup[],
-  described: readonly GroupStatus[],
-  partitions: Partitions,
-): Promise<Committed> {
-  const known = groups.filter((_, i) => described[i]?.state !== 'Dead');
-  const pairs = known.flatMap(({ group, topics }) =>
-    topics.filter((topic) => partitions.has(topic)).map((topic) => ({ group, topic })),
-  );
-  const offsets = await Promise.all(
-    pairs.map(({ group, topic }) => committedOffsets(client, group, topic)),
-  );
-  return new Map(
-    pairs.map(({ group, topic }, i) => [`${group} ${topic}`, offsets[i] ?? new Map()]),
-  );
-}
-
 interface Found {
-  readonly partitions: Partitions;
-  readonly ends: Ends;
-  readonly committed: Committed;
+  /** Of the group. */
+  readonly positions: readonly GroupPosition[];
   readonly running: ReadonlyMap<string, TaskStatus>;
 }
 
@@ -185,24 +141,26 @@ function rowsOf(
   // The partitions of a task stay together; a sink's are spread one by one.
   const together = group.startsWith(SINK_PREFIX) ? topics.map((topic) => [topic]) : [topics];
   const tasks = together.flatMap((own) => {
-    const count = Math.max(0, ...own.map((topic) => found.partitions.get(topic) ?? 0));
-    return Array.from({ length: count }, (_, partition) =>
-      rowOf(group, own, partition, owners, found),
-    );
+    const positions = found.positions.filter(({ topic }) => own.includes(topic));
+    const count = Math.max(0, ...positions.map(({ partition }) => partition + 1));
+    return Array.from({ length: count }, (_, partition) => {
+      const inputs = positions.filter((position) => position.partition === partition);
+      return rowOf(group, partition, inputs, owners, found.running);
+    });
   });
   return { group, state: described?.state ?? 'Dead', tasks };
 }
 
 function rowOf(
   group: string,
-  topics: readonly string[],
   partition: number,
+  positions: readonly GroupPosition[],
   owners: ReadonlyMap<string, GroupMemberStatus>,
-  found: Found,
+  running: ReadonlyMap<string, TaskStatus>,
 ): TaskRow {
-  const inputs = topics.flatMap((topic) => inputOf(group, topic, partition, found) ?? []);
-  const [owner] = topics.flatMap((topic) => owners.get(`${topic}/${partition}`) ?? []);
-  const task = found.running.get(`${group}/${partition}`);
+  const inputs = positions.map(inputOf);
+  const [owner] = positions.flatMap(({ topic }) => owners.get(`${topic}/${partition}`) ?? []);
+  const task = running.get(`${group}/${partition}`);
   return {
     partition,
     ...(owner === undefined ? {} : { owner: { clientId: owner.clientId, host: owner.host } }),
@@ -222,20 +180,11 @@ function ownersOf(members: readonly GroupMemberStatus[]): Map<string, GroupMembe
   );
 }
 
-function inputOf(
-  group: string,
-  topic: string,
-  partition: number,
-  { ends, committed }: Found,
-): InputPosition | undefined {
-  const offsets = ends.get(topic)?.[partition];
-  if (offsets === undefined) return undefined;
-  const next = committed.get(`${group} ${topic}`)?.get(partition);
-  const lag = offsets.high - (next ?? offsets.low);
+function inputOf({ topic, committed, end, lag }: GroupPosition): InputPosition {
   return {
     topic,
-    ...(next === undefined ? {} : { committed: Number(next) }),
-    end: Number(offsets.high),
-    lag: lag > 0n ? Number(lag) : 0,
+    ...(committed === undefined ? {} : { committed: Number(committed) }),
+    end: Number(end),
+    lag: Number(lag),
   };
 }

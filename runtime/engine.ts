@@ -44,6 +44,7 @@ export class Engine {
   readonly #tables = new Map<TopicName, FollowedTable<TopicName, unknown>>();
   readonly #runners: SubTopologyRunner[] = [];
   readonly #sinks: SinkRunner[] = [];
+  #prepared: Promise<ReadonlyMap<string, number>> | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -54,12 +55,27 @@ export class Engine {
     return this.#runners;
   }
 
-  /** Topics, schemas, tables, then pipelines and sinks. @throws ReachflowError; call `stop` then, too. */
-  async start(): Promise<void> {
+  /**
+   * Topics and schemas: what connectors need before they accept anything, and what can be wrong with a topology.
+   * `start` does it when nobody has. @throws ReachflowError.
+   */
+  prepare(): Promise<ReadonlyMap<string, number>> {
+    this.#prepared ??= this.#prepare();
+    return this.#prepared;
+  }
+
+  async #prepare(): Promise<ReadonlyMap<string, number>> {
     const { client, codec, pipelines, sinks } = this.#options;
     const plans = planTopics(pipelines, sinks, client.config.partitions);
     const partitions = await applyTopicPlan(client, pipelines, plans);
     await codec.register(topicNames);
+    return partitions;
+  }
+
+  /** Tables, then pipelines and sinks. @throws ReachflowError; call `stop` then, too. */
+  async start(): Promise<void> {
+    const { pipelines, sinks } = this.#options;
+    const partitions = await this.prepare();
     await this.#startTables();
     for (const topology of pipelines) this.#addRunners(topology, partitions);
     for (const sink of sinks) {

@@ -24,3 +24,40 @@ describe('a registry that answers with an error', () => {
     await expect(client.writerType(1)).rejects.toMatchObject({ code, retry });
   });
 });
+
+describe('a rule that another process sets at the same moment', () => {
+  const server = createServer();
+  afterEach(() => server.close());
+
+  /** A registry that answers 409 to the first `contested` tries to set a rule. */
+  async function start(contested: number) {
+    let puts = 0;
+    server.removeAllListeners('request').on('request', ({ method }, response) => {
+      if (method === 'PUT') puts += 1;
+      const status = method === 'PUT' && puts <= contested ? 409 : 200;
+      const body = { compatibilityLevel: 'BACKWARD', id: 7 };
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    return { client: createSchemaRegistryClient(`http://127.0.0.1:${port}`), puts: () => puts };
+  }
+
+  const schema = JSON.stringify({ type: 'record', name: 'ns.A', fields: [] });
+
+  it('is set again, until it is', async () => {
+    const { client, puts } = await start(3);
+    expect(await client.register('a-value', schema)).toBe(7);
+    expect(puts()).toBe(4);
+  });
+
+  it('is not set for ever', { timeout: 20_000 }, async () => {
+    const { client, puts } = await start(Number.POSITIVE_INFINITY);
+    await expect(client.register('a-value', schema)).rejects.toMatchObject({
+      code: 'REGISTRY_UNAVAILABLE',
+      retry: 'backoff',
+    });
+    expect(puts()).toBe(9);
+  });
+});

@@ -1,4 +1,5 @@
 import csr from '@kafkajs/confluent-schema-registry';
+import { ExponentialBackoff, handleWhenResult, retry } from 'cockatiel';
 import { errorMessage, ReachflowError } from '../runtime/errors.ts';
 import type { Type } from './avro.ts';
 
@@ -17,6 +18,19 @@ export interface SchemaRegistryClient {
 
 /** Statuses by which a registry refuses a schema. */
 const REFUSED: ReadonlySet<number> = new Set([409, 422]);
+
+/** How often a rule is set again that another process is setting at the same moment, and the longest wait, ms. */
+const RULE_RETRIES = 8;
+const RULE_WAIT_MS = 1_000;
+
+/** 409 on a rule is not about a schema: Apicurio answers it to all but one of those that set it at the same moment. */
+const whileContested = retry(
+  handleWhenResult((status) => status === 409),
+  {
+    maxAttempts: RULE_RETRIES,
+    backoff: new ExponentialBackoff({ initialDelay: 50, maxDelay: RULE_WAIT_MS }),
+  },
+);
 
 function statusOf(error: unknown): number | undefined {
   const status = (error as { status?: unknown } | null)?.status;
@@ -77,17 +91,22 @@ export function createSchemaRegistryClient(url: string): SchemaRegistryClient {
  * without one, which the client takes for a conflict.
  */
 async function requireBackwardCompatibility(url: string, subject: string): Promise<void> {
-  let response: Response;
-  try {
-    response = await fetch(`${url}/config/${encodeURIComponent(subject)}`, {
-      method: 'PUT',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ compatibility: 'BACKWARD' }),
-      signal: AbortSignal.timeout(10_000),
+  const status = await whileContested
+    .execute(() => putBackwardCompatibility(url, subject))
+    .catch((error: unknown) => {
+      throw unavailable(url, error);
     });
-  } catch (error) {
-    throw unavailable(url, error);
-  }
-  if (!response.ok) throw unavailable(url, new Error(`${response.status} on PUT config`));
+  if (status >= 300) throw unavailable(url, new Error(`${status} on PUT config`));
+}
+
+/** @returns the answer's status. @throws fetch's errors. */
+async function putBackwardCompatibility(url: string, subject: string): Promise<number> {
+  const response = await fetch(`${url}/config/${encodeURIComponent(subject)}`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ compatibility: 'BACKWARD' }),
+    signal: AbortSignal.timeout(10_000),
+  });
   await response.body?.cancel();
+  return response.status;
 }

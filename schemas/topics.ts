@@ -120,9 +120,9 @@ export function dlqOf(source: string, consumer: string): string {
   return `${source}.${consumer}.dlq`;
 }
 
-/** The compacted log behind one processor's state, partitioned as its input. */
-export function changelogOf(pipeline: string, processor: string): string {
-  return `${pipeline}.${processor}.changelog`;
+/** The log behind the state of one sub-topology's tasks, partitioned as they are; packed, and shortened by the tasks. */
+export function changelogOf(pipeline: string, subTopology: string): string {
+  return `${pipeline}.${subTopology}.changelog`;
 }
 
 /** The internal topic behind an aggregate or a join of another key: packed records, read by its pipeline alone. */

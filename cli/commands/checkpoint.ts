@@ -137,7 +137,7 @@ async function verify(
     throw new ReachflowError('name one task, or give --all', {
       code: 'CHECKPOINT_TASK_INVALID',
       domain: 'user',
-      hint: 'For example: reachflow checkpoint verify events/by-tenant/0',
+      hint: 'For example: reachflow checkpoint verify events/tenant-counts/0',
     });
   }
   const storage = storageOf(settings);
@@ -260,7 +260,7 @@ export function checkpointCommand(load: LoadSettings = loadSettings): Command {
     .option('--config <file>', 'configuration file')
     .addHelpText(
       'after',
-      '\nExamples:\n  reachflow checkpoint verify events/by-tenant/0\n  reachflow checkpoint verify --all\n',
+      '\nExamples:\n  reachflow checkpoint verify events/tenant-counts/0\n  reachflow checkpoint verify --all\n',
     )
     .action(async (task: string | undefined, options: VerifyOptions) =>
       verify(await load(options.config), task, options),
@@ -276,7 +276,7 @@ export function checkpointCommand(load: LoadSettings = loadSettings): Command {
     .option('--config <file>', 'configuration file')
     .addHelpText(
       'after',
-      '\nTasks restore by themselves when their state is lost; this is for taking a state back by hand.\nThe task must not be running on this machine.\n\nExamples:\n  reachflow checkpoint restore events/by-tenant/0\n  reachflow checkpoint restore events/by-tenant/0 --to /tmp/look\n',
+      '\nTasks restore by themselves when their state is lost; this is for taking a state back by hand.\nThe task must not be running on this machine.\n\nExamples:\n  reachflow checkpoint restore events/tenant-counts/0\n  reachflow checkpoint restore events/tenant-counts/0 --to /tmp/look\n',
     )
     .action(async (task: string, options: RestoreOptions) =>
       restore(await load(options.config), task, options),

@@ -10,7 +10,7 @@ import { clusterWorkers, outliveSupervisor, workerNumber } from '../workers/clus
 import { untilMemoryExceeded } from '../workers/memory.ts';
 import { tellParent } from '../workers/messages.ts';
 import { runProduct } from '../workers/run-product.ts';
-import { Supervisor } from '../workers/supervisor.ts';
+import { runSupervisor } from '../workers/run-supervisor.ts';
 
 interface CommandOptions {
   readonly only?: readonly string[];
@@ -51,7 +51,7 @@ async function run(options: CommandOptions): Promise<void> {
   if (worker !== undefined) return runWorker(worker, options, config, until);
   const asked = options.workers ?? config.workers.count;
   const count = asked === 0 ? availableParallelism() : asked;
-  if (count > 1) return runSupervisor(count, options, config, until);
+  if (count > 1) return runWorkers(count, options, config, until);
   await runProduct({
     config,
     logger: runLogger(config, {}),
@@ -66,7 +66,7 @@ function onlyOf({ only }: CommandOptions): { readonly only?: readonly string[] }
   return only === undefined ? {} : { only };
 }
 
-async function runSupervisor(
+async function runWorkers(
   count: number,
   { only, config: file }: CommandOptions,
   config: AppConfig,
@@ -78,13 +78,13 @@ async function runSupervisor(
     ...(only === undefined ? [] : ['--only', only.join(',')]),
     ...(file === undefined ? [] : ['--config', file]),
   ];
-  const supervisor = new Supervisor({
+  await runSupervisor({
     count,
-    config: config.workers,
+    config,
     logger: runLogger(config, { role: 'supervisor' }),
     startWorker: clusterWorkers(args, config.workers.memoryMb),
+    until,
   });
-  await supervisor.run(until);
 }
 
 /** A worker's end is for its supervisor to report: it says why over IPC and in its log, not on the terminal. */

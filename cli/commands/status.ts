@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { createLogUpdate } from 'log-update';
 import { ReachflowError } from '../../runtime/errors.ts';
+import { leaseCluster } from '../../runtime/kafka/cluster-lease.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { loadAppConfig } from '../config.ts';
 import { errorText } from '../errors.ts';
@@ -48,6 +49,8 @@ async function rendered(source: StatusSource, { json, tasks }: CommandOptions): 
 
 /** Until Ctrl-C. A broker that is away is shown, and asked again. */
 async function watch(source: StatusSource, options: CommandOptions): Promise<never> {
+  // The same connections for every look: those of one look alone would be closed behind it.
+  leaseCluster(source.client);
   const screen = options.json === true ? { show: line } : createScreen();
   for (;;) {
     const began = performance.now();

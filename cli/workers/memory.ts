@@ -1,23 +1,39 @@
 import { readFileSync } from 'node:fs';
-import { getHeapStatistics } from 'node:v8';
+import { getHeapSpaceStatistics } from 'node:v8';
 
 const MIB = 1_048_576;
 /** Looks above the limit in a row before a worker is drained: one may fall into the moment before a collection. */
 const LOOKS_OVER_LIMIT = 3;
-/** A heap that stays this full is about to end the process: V8 aborts it when it is. */
-const HEAP_FULL_SHARE = 0.9;
+/** An old space that stays this full is about to end the process: V8 aborts it when it is. */
+const OLD_SPACE_FULL_SHARE = 0.95;
 /** The share of a worker's memory for V8's old space; the rest is young space, buffers, native code and stores. */
-const OLD_SPACE_SHARE = 0.6;
+const OLD_SPACE_SHARE = 0.5;
 /** Less, MiB, and the process would abort before it has started; the limit on its memory still holds. */
 const MIN_OLD_SPACE_MB = 96;
-/** Largest semi-space, MiB; the young space takes up to three of them. */
-const MAX_SEMI_SPACE_MB = 16;
+/**
+ * Largest semi-space, MiB; the young space takes up to three of them. As large as an epoch's records: what dies with
+ * its epoch is then hardly ever copied.
+ */
+const MAX_SEMI_SPACE_MB = 64;
+/** V8's spaces for young objects: what they hold is no sign of a heap that is full. */
+const YOUNG_SPACES: ReadonlySet<string> = new Set(['new_space', 'new_large_object_space']);
 
 /** Flags of Node that keep a worker's heap within its memory. @param memoryMb MiB. */
 export function heapFlags(memoryMb: number): string[] {
-  const oldSpace = Math.max(MIN_OLD_SPACE_MB, Math.floor(memoryMb * OLD_SPACE_SHARE));
-  const semiSpace = Math.min(MAX_SEMI_SPACE_MB, Math.max(1, Math.floor(memoryMb / 32)));
-  return [`--max-old-space-size=${oldSpace}`, `--max-semi-space-size=${semiSpace}`];
+  const semiSpace = Math.min(MAX_SEMI_SPACE_MB, Math.max(1, Math.floor(memoryMb / 8)));
+  return [`--max-old-space-size=${oldSpaceMb(memoryMb)}`, `--max-semi-space-size=${semiSpace}`];
+}
+
+function oldSpaceMb(memoryMb: number): number {
+  return Math.max(MIN_OLD_SPACE_MB, Math.floor(memoryMb * OLD_SPACE_SHARE));
+}
+
+/** Bytes of this process's heap that are not young. */
+function oldSpaceBytes(): number {
+  let bytes = 0;
+  for (const { space_name: name, space_used_size: used } of getHeapSpaceStatistics())
+    if (!YOUNG_SPACES.has(name)) bytes += used;
+  return bytes;
 }
 
 /**
@@ -47,8 +63,8 @@ export function parseOwnResident(status: string): number | undefined {
 export interface MemoryLook {
   /** Own resident memory, bytes. */
   readonly residentBytes: number;
-  /** Used part of V8's heap, 0…1. */
-  readonly heapShare: number;
+  /** Used part of V8's old space, 0…1. */
+  readonly oldSpaceShare: number;
 }
 
 /** Counts looks above a limit. */
@@ -61,29 +77,31 @@ export class MemoryLimit {
     this.#limitBytes = limitMb * MIB;
   }
 
-  /** @returns whether this was the third look in a row above the limit, or at a heap that is nearly full. */
-  isExceeded({ residentBytes, heapShare }: MemoryLook): boolean {
-    const over = residentBytes > this.#limitBytes || heapShare > HEAP_FULL_SHARE;
+  /** @returns whether this was the third look in a row above the limit, or at an old space that is nearly full. */
+  isExceeded({ residentBytes, oldSpaceShare }: MemoryLook): boolean {
+    const over = residentBytes > this.#limitBytes || oldSpaceShare > OLD_SPACE_FULL_SHARE;
     this.#over = over ? this.#over + 1 : 0;
     return this.#over >= LOOKS_OVER_LIMIT;
   }
 }
 
 /**
- * Looks at this process's memory every `everyMs`. Keeps no process alive.
+ * Looks at this process's memory every `everyMs`, as started with `heapFlags(limitMb)`. Keeps no process alive.
  * @returns resolves with the reason, for people, once the limit has been exceeded; never otherwise.
  */
 export function untilMemoryExceeded(limitMb: number, everyMs: number): Promise<string> {
   const limit = new MemoryLimit(limitMb);
+  const oldSpaceLimit = oldSpaceMb(limitMb) * MIB;
   return new Promise((resolve) => {
     const timer = setInterval(() => {
-      const { used_heap_size: heap, heap_size_limit: heapLimit } = getHeapStatistics();
+      const oldSpace = oldSpaceBytes();
       const residentBytes = ownResidentBytes();
-      if (!limit.isExceeded({ residentBytes, heapShare: heap / heapLimit })) return;
+      if (!limit.isExceeded({ residentBytes, oldSpaceShare: oldSpace / oldSpaceLimit })) return;
       clearInterval(timer);
       const mb = (bytes: number) => Math.round(bytes / MIB);
-      const { external } = process.memoryUsage();
-      const parts = `heap ${mb(heap)} of ${mb(heapLimit)}, buffers ${mb(external)}`;
+      const { external, heapUsed } = process.memoryUsage();
+      const old = `old ${mb(oldSpace)} of ${mb(oldSpaceLimit)}`;
+      const parts = `heap ${mb(heapUsed)}, ${old}, buffers ${mb(external)}`;
       resolve(`memory: ${mb(residentBytes)} MiB resident (${parts}), the limit is ${limitMb} MiB`);
     }, everyMs).unref();
   });

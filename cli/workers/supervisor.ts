@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { backoffMs } from '../../runtime/backoff.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
+import type { ProcessReport, WorkerStatus } from '../../runtime/observability/process-status.ts';
 import type { WorkersConfig } from './config.ts';
 import { type ProcessMessage, tellParent } from './messages.ts';
 import {
@@ -35,6 +36,8 @@ export interface SupervisorOptions {
   readonly config: WorkersConfig;
   readonly logger: Logger;
   readonly startWorker: StartWorker;
+  /** Called whenever `phase` or `workers` may have changed. */
+  readonly onChange?: () => void;
 }
 
 /** What the supervisor keeps of a worker beside its state: its present process, and the timer that concerns it. */
@@ -92,7 +95,9 @@ export class Supervisor {
     const changed = state !== this.#state;
     this.#state = state;
     for (const action of actions) this.#do(action);
-    if (changed) void this.#report();
+    if (!changed) return;
+    this.#options.onChange?.();
+    void tellParent({ type: 'workers', workers: this.workers() });
   }
 
   #do(action: SupervisionAction): void {
@@ -170,13 +175,21 @@ export class Supervisor {
     else if (message.type === 'failed') this.#on({ kind: 'failed', worker, failure: message });
   }
 
-  async #report(): Promise<void> {
-    await tellParent({
-      type: 'workers',
-      workers: this.#state.workers.map(({ worker, phase }) => {
-        const { process, starts = 0 } = this.#slots.get(worker) ?? {};
-        return { worker, phase, pid: process?.pid, restarts: Math.max(0, starts - 1) };
-      }),
+  /** For observers; `failed` once it gave up. */
+  get phase(): ProcessReport['phase'] {
+    const { phase, wasReady, failure } = this.#state;
+    if (failure !== undefined) return 'failed';
+    if (phase !== 'running') return 'stopping';
+    return wasReady ? 'running' : 'starting';
+  }
+
+  /** For observers. */
+  workers(): WorkerStatus[] {
+    return this.#state.workers.map(({ worker, phase }) => {
+      const { process, starts = 0 } = this.#slots.get(worker) ?? {};
+      const pid = process?.pid;
+      const restarts = Math.max(0, starts - 1);
+      return { worker, phase, restarts, ...(pid === undefined ? {} : { pid }) };
     });
   }
 }

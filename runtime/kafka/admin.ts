@@ -5,7 +5,7 @@ import { ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { leaseCluster } from './cluster-lease.ts';
-import { assignerProtocol } from './kafkajs-internals.ts';
+import { assignerProtocol, type Broker } from './kafkajs-internals.ts';
 import { requestOffsets } from './partition-offsets.ts';
 import { isTransient } from './protocol-errors.ts';
 import type { TopicPartition } from './record.ts';
@@ -93,14 +93,22 @@ export async function ensureTopics(
   });
 }
 
-/** Partitions of each existing topic of this namespace, by logical name. */
+/**
+ * Partitions of each existing topic of this namespace, by logical name, as they are now.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`.
+ */
 export async function topicPartitions(client: KafkaClient): Promise<Map<string, number>> {
-  return withAdmin(client, 'topics cannot be listed', async (admin) => {
-    const { topics } = await admin.fetchTopicMetadata();
+  return withCluster(client, 'topics cannot be listed', async (cluster) => {
+    const { topicMetadata } = await cluster.retrying(QUESTION, async () => {
+      // Any broker knows all topics. The coordinator of some group is one, whatever topics there are.
+      const broker = await cluster.coordinator('group', client.physical('topics'));
+      return cluster.call(broker, (asked) => (asked as AskedBroker).metadata());
+    });
     const result = new Map<string, number>();
-    for (const { name, partitions } of topics) {
-      const logical = client.logical(name);
-      if (logical !== undefined && !name.startsWith('_')) result.set(logical, partitions.length);
+    for (const { topic, partitionMetadata } of topicMetadata) {
+      const logical = client.logical(topic);
+      if (logical !== undefined && !topic.startsWith('_'))
+        result.set(logical, partitionMetadata.length);
     }
     return result;
   });
@@ -150,6 +158,30 @@ export async function committedOffsets(
 }
 
 const RETRY = { timeoutMs: 15_000, pauseMs: 20 };
+/** For what somebody waits for at a terminal. */
+export const QUESTION = { timeoutMs: 5_000, pauseMs: 50 };
+
+/** What of KafkaJS's brokers is asked here only. */
+interface AskedBroker extends Broker {
+  /** Of all topics. */
+  metadata(): Promise<{
+    readonly topicMetadata: readonly {
+      readonly topic: string;
+      readonly partitionMetadata: readonly unknown[];
+    }[];
+  }>;
+  describeGroups(request: { readonly groupIds: readonly string[] }): Promise<{
+    readonly groups: readonly {
+      readonly state: string;
+      readonly members: readonly {
+        readonly memberId: string;
+        readonly clientId: string;
+        readonly clientHost: string;
+        readonly memberAssignment: Buffer;
+      }[];
+    }[];
+  }>;
+}
 
 async function partitionsOf(cluster: KafkaCluster, topic: string): Promise<TopicPartition[]> {
   const count = await cluster.retrying(RETRY, () => cluster.partitionCount(topic));
@@ -157,7 +189,7 @@ async function partitionsOf(cluster: KafkaCluster, topic: string): Promise<Topic
 }
 
 /** Runs `work` on the connections that a client shares. @throws ReachflowError `KAFKA_UNAVAILABLE`. */
-async function withCluster<T>(
+export async function withCluster<T>(
   client: KafkaClient,
   what: string,
   work: (cluster: KafkaCluster) => Promise<T>,
@@ -226,25 +258,33 @@ export async function describeGroups(
   client: KafkaClient,
   groups: readonly string[],
 ): Promise<GroupStatus[]> {
-  if (groups.length === 0) return [];
-  return withAdmin(client, 'consumer groups cannot be described', async (admin) => {
-    const described = await admin.describeGroups(groups.map(client.physical));
-    const byId = new Map(described.groups.map((group) => [group.groupId, group]));
-    return groups.map((group) => {
-      const found = byId.get(client.physical(group));
-      const members = found?.members ?? [];
-      return {
-        group,
-        state: found?.state ?? 'Dead',
-        members: members.map(({ memberId, clientId, clientHost, memberAssignment }) => ({
-          memberId,
-          clientId,
-          host: clientHost.replace(/^\//, ''),
-          assigned: assignedOf(client, memberAssignment),
-        })),
-      };
-    });
-  });
+  return withCluster(client, 'consumer groups cannot be described', (cluster) =>
+    Promise.all(groups.map((group) => describeGroup(client, cluster, group))),
+  );
+}
+
+async function describeGroup(
+  client: KafkaClient,
+  cluster: KafkaCluster,
+  group: string,
+): Promise<GroupStatus> {
+  const groupId = client.physical(group);
+  const { groups } = await cluster.retrying(QUESTION, () =>
+    cluster.callCoordinator('group', groupId, (broker) =>
+      (broker as AskedBroker).describeGroups({ groupIds: [groupId] }),
+    ),
+  );
+  const { state = 'Dead', members = [] } = groups[0] ?? {};
+  return {
+    group,
+    state,
+    members: members.map(({ memberId, clientId, clientHost, memberAssignment }) => ({
+      memberId,
+      clientId,
+      host: clientHost.replace(/^\//, ''),
+      assigned: assignedOf(client, memberAssignment),
+    })),
+  };
 }
 
 function assignedOf(client: KafkaClient, encoded: Buffer): TopicPartition[] {

@@ -1,5 +1,10 @@
-import type kafkajs from 'kafkajs';
-import { type KafkaClient, kafkaUnavailable } from './client.ts';
+import { QUESTION, topicPartitions, withCluster } from './admin.ts';
+import type { KafkaClient } from './client.ts';
+import type { KafkaCluster } from './cluster.ts';
+import { type ClusterLease, leaseCluster } from './cluster-lease.ts';
+import { manyPartitionOffsets, requestOffsets } from './partition-offsets.ts';
+import { CODE, protocolCode } from './protocol-errors.ts';
+import type { TopicPartition } from './record.ts';
 
 /** A consumer group and the topics it reads, by logical names. */
 export interface WatchedGroup {
@@ -7,106 +12,170 @@ export interface WatchedGroup {
   readonly topics: readonly string[];
 }
 
+/** How far a group is on one partition. */
+export interface GroupPosition extends TopicPartition {
+  /** Next offset to read; undefined when nothing was committed. */
+  readonly committed: bigint | undefined;
+  /** First offset that is still there. */
+  readonly low: bigint;
+  /** Next offset on the broker, undecided transactions included. */
+  readonly end: bigint;
+  /** Offsets that the group has still to read; transaction markers count. */
+  readonly lag: bigint;
+}
+
+/**
+ * Where many groups are on their topics, by group: one request a group, and three a broker for all partitions, on the
+ * connections that a client shares. Topics that do not exist are left out.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`.
+ */
+export async function groupPositions(
+  client: KafkaClient,
+  groups: readonly WatchedGroup[],
+): Promise<Map<string, readonly GroupPosition[]>> {
+  return withCluster(client, 'the positions of groups cannot be read', async (cluster) => {
+    const topics = [...new Set(groups.flatMap(({ topics: own }) => own))];
+    const partitions = await presentPartitions(cluster, topics.map(client.physical));
+    const all = [...partitions.values()].flat();
+    const [offsets, committed] = await Promise.all([
+      all.length === 0 ? [] : requestOffsets(cluster, all),
+      Promise.all(groups.map((group) => committedOf(client, cluster, group, partitions))),
+    ]);
+    const found = new Map(all.map((of, i) => [nameOf(of), offsets[i]]));
+    return new Map(
+      groups.map(({ group, topics: own }, i) => {
+        const positions = own.flatMap((topic) =>
+          (partitions.get(client.physical(topic)) ?? []).map((of) => {
+            const { low = 0n, high: end = 0n } = found.get(nameOf(of)) ?? {};
+            const next = committed[i]?.get(nameOf(of));
+            const from = next === undefined || next < low ? low : next;
+            const lag = end > from ? end - from : 0n;
+            return { topic, partition: of.partition, committed: next, low, end, lag };
+          }),
+        );
+        return [group, positions];
+      }),
+    );
+  });
+}
+
+function nameOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
+
+/** Partitions of those topics that exist, as they are now. Names are the brokers'. */
+async function presentPartitions(
+  cluster: KafkaCluster,
+  topics: readonly string[],
+): Promise<Map<string, TopicPartition[]>> {
+  // Some may have got more partitions.
+  for (const topic of topics) cluster.forgetLeaders(topic);
+  await cluster.retrying(QUESTION, () => cluster.loadTopics(topics));
+  const found = new Map<string, TopicPartition[]>();
+  const look = async (topic: string): Promise<void> => {
+    const count = await cluster.partitionCount(topic).catch((error: unknown) => {
+      if (protocolCode(error) === CODE.unknownTopicOrPartition) return 0;
+      throw error;
+    });
+    found.set(
+      topic,
+      Array.from({ length: count }, (_, partition) => ({ topic, partition })),
+    );
+  };
+  await Promise.all(topics.map(look));
+  return found;
+}
+
+/** By `<topic>/<partition>`, only where something is committed. Names are the brokers'. */
+async function committedOf(
+  client: KafkaClient,
+  cluster: KafkaCluster,
+  { group, topics }: WatchedGroup,
+  partitions: ReadonlyMap<string, readonly TopicPartition[]>,
+): Promise<Map<string, bigint>> {
+  const groupId = client.physical(group);
+  const asked = topics
+    .map((topic) => ({
+      topic: client.physical(topic),
+      partitions: partitions.get(client.physical(topic)) ?? [],
+    }))
+    .filter(({ partitions: own }) => own.length > 0);
+  if (asked.length === 0) return new Map();
+  const { responses } = await cluster.retrying(QUESTION, () =>
+    cluster.callCoordinator('group', groupId, (broker) =>
+      broker.offsetFetch({ groupId, topics: asked }),
+    ),
+  );
+  return new Map(
+    responses.flatMap(({ topic, partitions: own }) =>
+      own.flatMap(({ partition, offset }) =>
+        offset === '-1' ? [] : [[nameOf({ topic, partition }), BigInt(offset)] as const],
+      ),
+    ),
+  );
+}
+
 /** How much topics hold and groups have still to read. Names are logical: without the namespace. */
 export class KafkaStats {
   readonly #client: KafkaClient;
   readonly #groups: readonly WatchedGroup[];
-  #admin: kafkajs.Admin | undefined;
+  /** Keeps the connections from one question to the next. */
+  #lease: ClusterLease | undefined;
 
   constructor(client: KafkaClient, groups: readonly WatchedGroup[]) {
     this.#client = client;
     this.#groups = groups;
   }
 
-  /** Records of each topic by its offsets: markers of transactions count, compacted records too. */
-  async topicCounts(): Promise<Map<string, number>> {
-    const ends = await this.#offsets(await this.#topics());
-    return new Map(
-      [...ends].map(([topic, offsets]) => [
-        topic,
-        offsets.reduce((sum, { low, high }) => sum + Number(high) - Number(low), 0),
-      ]),
-    );
+  /**
+   * Records of each topic by its offsets: markers of transactions count, compacted records too.
+   * @throws ReachflowError `KAFKA_UNAVAILABLE`, as the others.
+   */
+  topicCounts(): Promise<Map<string, number>> {
+    return this.#counts(() => true);
   }
 
   /** Offsets that each group has still to read, over its topics; 0 is all read. */
   async lag(): Promise<Map<string, number>> {
-    const ends = await this.#offsets([...new Set(this.#groups.flatMap(({ topics }) => topics))]);
-    const lags = await Promise.all(
-      this.#groups.map(async ({ group, topics }) => {
-        const committed = await this.#ask((admin) =>
-          admin.fetchOffsets({
-            groupId: this.#client.physical(group),
-            topics: topics.map(this.#client.physical),
-          }),
-        );
-        let lag = 0;
-        for (const { topic, partitions } of committed) {
-          const next = new Map(
-            partitions.map(({ partition, offset }) => [partition, Number(offset)]),
-          );
-          for (const { partition, low, high } of ends.get(this.#client.logical(topic) ?? '') ??
-            []) {
-            const from = next.get(partition) ?? -1;
-            lag += Math.max(0, Number(high) - (from < 0 ? Number(low) : from));
-          }
-        }
-        return [group, lag] as const;
-      }),
+    this.#connect();
+    const positions = await groupPositions(this.#client, this.#groups);
+    return new Map(
+      [...positions].map(([group, own]) => [
+        group,
+        own.reduce((sum, { lag }) => sum + Number(lag), 0),
+      ]),
     );
-    return new Map(lags);
   }
 
   /** Records in all DLQ topics. */
   async dlqCount(): Promise<number> {
-    const topics = (await this.#topics()).filter((name) => name.endsWith('.dlq'));
-    let count = 0;
-    for (const offsets of (await this.#offsets(topics)).values()) {
-      for (const { low, high } of offsets) count += Number(high) - Number(low);
+    const counts = await this.#counts((topic) => topic.endsWith('.dlq'));
+    return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  async #counts(wanted: (topic: string) => boolean): Promise<Map<string, number>> {
+    this.#connect();
+    const counts = new Map<string, number>();
+    const all: TopicPartition[] = [];
+    for (const [topic, count] of await topicPartitions(this.#client)) {
+      if (!wanted(topic)) continue;
+      counts.set(topic, 0);
+      for (let partition = 0; partition < count; partition += 1) all.push({ topic, partition });
     }
-    return count;
+    const offsets = all.length === 0 ? [] : await manyPartitionOffsets(this.#client, all);
+    for (const [i, { low, high }] of offsets.entries()) {
+      const topic = all[i]?.topic ?? '';
+      counts.set(topic, (counts.get(topic) ?? 0) + Number(high - low));
+    }
+    return counts;
+  }
+
+  #connect(): void {
+    this.#lease ??= leaseCluster(this.#client);
   }
 
   async close(): Promise<void> {
-    await this.#admin?.disconnect().catch(() => undefined);
-    this.#admin = undefined;
+    this.#lease?.release();
+    this.#lease = undefined;
   }
-
-  async #topics(): Promise<string[]> {
-    const names = await this.#ask((admin) => admin.listTopics());
-    return names.flatMap((name) => {
-      const logical = this.#client.logical(name);
-      return logical === undefined || name.startsWith('_') ? [] : [logical];
-    });
-  }
-
-  async #offsets(topics: readonly string[]): Promise<Map<string, readonly OffsetRow[]>> {
-    const rows = await Promise.all(
-      topics.map((topic) =>
-        this.#ask((admin) => admin.fetchTopicOffsets(this.#client.physical(topic))),
-      ),
-    );
-    return new Map(topics.map((topic, i) => [topic, rows[i] ?? []]));
-  }
-
-  /** One connection, made when first needed and anew after a failure. */
-  async #ask<T>(question: (admin: kafkajs.Admin) => Promise<T>): Promise<T> {
-    try {
-      if (this.#admin === undefined) {
-        const admin = this.#client.kafka.admin({ retry: { initialRetryTime: 50, retries: 5 } });
-        await admin.connect();
-        this.#admin = admin;
-      }
-      return await question(this.#admin);
-    } catch (error) {
-      await this.close();
-      throw kafkaUnavailable('the brokers do not tell offsets', error);
-    }
-  }
-}
-
-interface OffsetRow {
-  readonly partition: number;
-  readonly low: string;
-  readonly high: string;
 }

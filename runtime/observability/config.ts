@@ -34,7 +34,7 @@ export const observabilityConfigSchema = z.strictObject({
     .max(65_535)
     .default(9464)
     .describe(
-      'Port of the first worker; the next ones take the ports behind it, and one that is taken is passed over. 0 takes any.',
+      'Port of the process that is started; its workers take the ports behind it, and one that is taken is passed over. 0 takes any.',
     ),
   tracesUrl: z
     .url({ protocol: /^https?$/ })

@@ -16,8 +16,13 @@ export interface Health {
   readonly parts: readonly PartHealth[];
 }
 
-function partsOf({ tasks, sinks, connectors }: ProcessReport): PartHealth[] {
+function partsOf({ tasks, sinks, connectors, workers = [] }: ProcessReport): PartHealth[] {
   return [
+    ...workers.map(({ worker, phase, pid, restarts }) => ({
+      name: `worker ${worker}`,
+      healthy: phase === 'ready',
+      detail: `${phase}${pid === undefined ? '' : `, pid ${pid}`}, restarted ${restarts} times`,
+    })),
     ...connectors.map(({ name, state, detail }) => ({
       name: `connector ${name}`,
       healthy: state === 'running',
@@ -58,8 +63,8 @@ export function liveness(report: ProcessReport): Health {
 }
 
 /**
- * Should it get requests? Not before it runs, not once it stops, and not while a connector accepts nothing. A sick
- * task or store does not count: what is accepted waits in its topic.
+ * Should it get requests? Not before it runs, not once it stops, and not while a connector accepts nothing, or none of
+ * its workers. A sick task or store does not count: what is accepted waits in its topic.
  */
 export function readiness(report: ProcessReport): Health {
   const blocking = report.phase === 'running' ? [] : [`the process is ${report.phase}`];
@@ -67,6 +72,8 @@ export function readiness(report: ProcessReport): Health {
     if (state !== 'running' && state !== 'degraded')
       blocking.push(`connector ${name}: ${state}: ${detail}`);
   }
+  if (report.workers?.every(({ phase }) => phase !== 'ready') === true)
+    blocking.push('no worker is ready');
   return healthOf(report, blocking);
 }
 

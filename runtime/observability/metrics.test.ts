@@ -15,7 +15,7 @@ function counts(given: Partial<Record<'recordsIn' | 'epochs' | 'deadLettered', n
     ...given,
     steps: new Map<
       string,
-      { in: number; dropped: Map<string, number>; deadLettered: Map<string, number>; late?: number }
+      { in: number; dropped: Map<string, number>; deadLettered: Map<string, number>; late: number }
     >(),
   };
 }
@@ -112,7 +112,7 @@ describe('task metrics', () => {
     const { metrics, scraped } = setup();
     const own = counts();
     const dropped = new Map(Array.from({ length: 500 }, (_, i) => [`user ${i}`, 1] as const));
-    own.steps.set('step', { in: 500, dropped, deadLettered: new Map() });
+    own.steps.set('step', { in: 500, late: 0, dropped, deadLettered: new Map() });
     metrics.task('p', 's').attach(own);
     const series = [...(await scraped())].filter(([name]) => name.includes('dropped_records'));
     expect(series).toHaveLength(101);

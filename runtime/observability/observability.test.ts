@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { ReachflowError } from '../errors.ts';
+import { newTaskCounters, stepCounters } from '../task/counters.ts';
 import { type ObservabilityConfig, observabilityConfigSchema } from './config.ts';
 import { type Observability, startObservability } from './observability.ts';
 import { announce, announcedUrl, processReportSchema, type TaskStatus } from './process-status.ts';
@@ -130,12 +131,16 @@ describe('taskStatusOf', () => {
     const state = { stats: () => ({ stores }) } as never;
     const committedPosition = (topic: string) => (topic === 'in' ? 60n : undefined);
     const newest = { at: 9_000, bytes: 50, durationMs: 8 };
+    const counters = newTaskCounters();
+    stepCounters(counters, 'plain').in = 7;
+    stepCounters(counters, 'ask').async = { inFlight: 2, breaker: 'open' };
+    stepCounters(counters, 'tell').async = { inFlight: 0, breaker: undefined };
     const status = taskStatusOf('p', 's', {
       ...slot,
       life: 'failed',
       failure: new ReachflowError('m', { code: 'X', domain: 'user', hint: 'h' }),
       restore: { partition: 2, records: 1, bytes: 1, done: 5, total: 10 },
-      task: { committedPosition, watermark: 7_000, state },
+      task: { committedPosition, watermark: 7_000, state, counters },
       kept: { checkpoints: () => ({ newest, failures: 4 }) },
     });
     expect(processReportSchema.shape.tasks.element.parse(status)).toMatchObject({
@@ -147,15 +152,22 @@ describe('taskStatusOf', () => {
       restore: { done: 5, total: 10 },
       checkpoint: { at: 9_000, bytes: 50, durationMs: 8 },
       checkpointFailures: 4,
+      asyncSteps: [
+        { step: 'ask', inFlight: 2, breaker: 'open' },
+        { step: 'tell', inFlight: 0 },
+      ],
       failure: { code: 'X', message: 'm', hint: 'h' },
     });
   });
 
   it('has no watermark before the first record', () => {
     const state = { stats: () => ({ stores: [] }) } as never;
-    const task = { committedPosition: () => undefined, watermark: Number.NEGATIVE_INFINITY, state };
+    const counters = newTaskCounters();
+    const watermark = Number.NEGATIVE_INFINITY;
+    const task = { committedPosition: () => undefined, watermark, state, counters };
     const status = taskStatusOf('p', 's', { ...slot, task });
     expect(status).not.toHaveProperty('watermark');
+    expect(status, 'it has no such steps').not.toHaveProperty('asyncSteps');
     expect(() => JSON.stringify(status)).not.toThrow();
   });
 });

@@ -10,6 +10,7 @@ import type {
   ProcessStatus,
   SinkStatus,
   TaskStatus,
+  WorkerStatus,
 } from './process-status.ts';
 import { type ObservabilityServer, startObservabilityServer } from './server.ts';
 import { createTracing, type Tracing } from './tracing.ts';
@@ -19,9 +20,11 @@ export interface ObservedParts {
   tasks(): readonly TaskStatus[];
   sinks(): readonly SinkStatus[];
   connectors(): Promise<readonly ConnectorState[]>;
+  /** Of a supervisor only. */
+  workers?(): readonly WorkerStatus[];
 }
 
-const NO_PARTS: ObservedParts = {
+export const NO_PARTS: ObservedParts = {
   tasks: () => [],
   sinks: () => [],
   connectors: async () => [],
@@ -52,6 +55,10 @@ export class ObservedProcess implements ProcessStatus {
 
   connectors(): Promise<readonly ConnectorState[]> {
     return this.#parts.connectors();
+  }
+
+  workers(): readonly WorkerStatus[] | undefined {
+    return this.#parts.workers?.();
   }
 }
 

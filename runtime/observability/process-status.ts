@@ -12,6 +12,9 @@ export const taskStates = [
   'fenced',
 ] as const;
 
+/** As in cli/workers/supervision.ts. */
+export const workerPhases = ['starting', 'ready', 'draining', 'waiting', 'gone'] as const;
+
 const failureSchema = z.object({
   code: z.string(),
   message: z.string(),
@@ -87,6 +90,16 @@ const connectorSchema = z.object({
   detail: z.string(),
 });
 
+const workerSchema = z.object({
+  /** 1…; it outlives the processes that take its place one after the other. */
+  worker: z.int(),
+  /** Absent while it has no process. */
+  pid: z.int().optional(),
+  phase: z.enum(workerPhases),
+  /** Since the supervisor started. */
+  restarts: z.int(),
+});
+
 const processSchema = z.object({
   /** Random, of this start of the process: an address alone may be somebody else's by now. */
   instance: z.string(),
@@ -108,12 +121,15 @@ export const processReportSchema = z.object({
   tasks: z.array(taskSchema),
   sinks: z.array(sinkSchema),
   connectors: z.array(connectorSchema),
+  /** Of a supervisor, which has nothing else; absent for all other processes. */
+  workers: z.array(workerSchema).optional(),
 });
 
 export type TaskStatus = z.infer<typeof taskSchema>;
 export type InputStatus = z.infer<typeof inputSchema>;
 export type SinkStatus = z.infer<typeof sinkSchema>;
 export type ConnectorState = z.infer<typeof connectorSchema>;
+export type WorkerStatus = z.infer<typeof workerSchema>;
 export type ProcessIdentity = z.infer<typeof processSchema>;
 export type ProcessReport = z.infer<typeof processReportSchema>;
 
@@ -125,16 +141,20 @@ export interface ProcessStatus {
   tasks(): readonly TaskStatus[];
   sinks(): readonly SinkStatus[];
   connectors(): Promise<readonly ConnectorState[]>;
+  /** Undefined where it is no supervisor. */
+  workers?(): readonly WorkerStatus[] | undefined;
 }
 
 /** All of it, as data. */
 export async function reportOf(status: ProcessStatus): Promise<ProcessReport> {
+  const workers = status.workers?.();
   return {
     process: status.identity,
     phase: status.phase,
     tasks: [...status.tasks()],
     sinks: [...status.sinks()],
     connectors: [...(await status.connectors())],
+    ...(workers === undefined ? {} : { workers: [...workers] }),
   };
 }
 

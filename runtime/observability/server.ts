@@ -28,7 +28,8 @@ const REQUEST_TIMEOUT_MS = 5_000;
 
 /**
  * Answers on `/health/live`, `/health/ready`, `/health/startup` (200 or 503, with parts and reasons), `/metrics` and
- * `/status`. Listens on the port of this worker, or the next one that is free. Start it before anything else: what it
+ * `/status`. Listens on the configured port, a supervisor's worker n
+ * on the n-th behind it, or on the next one that is free. Start it before anything else: what it
  * says of a start that hangs is the use of it.
  * @throws ReachflowError `OBSERVABILITY_LISTEN_FAILED`.
  */
@@ -37,8 +38,7 @@ export async function startObservabilityServer(
 ): Promise<ObservabilityServer> {
   const { config, status, logger } = options;
   const app = buildObservabilityServer(options);
-  const worker = status.identity.worker ?? 1;
-  const wanted = config.port === 0 ? 0 : config.port + worker - 1;
+  const wanted = config.port === 0 ? 0 : config.port + (status.identity.worker ?? 0);
   const { address, port } = await listen(app, config.host, wanted);
   if (port !== wanted && wanted !== 0)
     logger.warn({ wanted, port }, 'observability port is taken, using the next free one');

@@ -100,6 +100,7 @@ export function addStatusMetrics(
   addTaskStates(registry, tasks);
   addLag(registry, status);
   addAsyncSteps(registry, tasks);
+  addWorkers(registry, status);
 }
 
 function addTaskStates(registry: Registry, tasks: () => readonly TaskStatus[]): void {
@@ -146,6 +147,21 @@ function addLag(registry: Registry, status: () => ProcessStatus | undefined): vo
         add(`${pipeline}.${subTopology}`, inputs);
       }
       for (const { name, inputs = [] } of status()?.sinks() ?? []) add(`sink.${name}`, inputs);
+    },
+  });
+}
+
+function addWorkers(registry: Registry, status: () => ProcessStatus | undefined): void {
+  new Counter({
+    name: 'reachflow_worker_restarts_total',
+    help: 'Times that a supervisor started a worker again.',
+    labelNames: ['worker'],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const { worker, restarts } of status()?.workers?.() ?? []) {
+        this.inc({ worker: String(worker) }, restarts);
+      }
     },
   });
 }

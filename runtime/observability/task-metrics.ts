@@ -8,7 +8,7 @@ export interface StepCounts {
   readonly dropped: ReadonlyMap<string, number>;
   readonly deadLettered: ReadonlyMap<string, number>;
   /** Late records that went to an output of their own; those dropped or dead-lettered are counted there. */
-  readonly late?: number;
+  readonly late: number;
 }
 
 /** What a task counts, in plain numbers; read at each scrape, so that counting costs an addition. */
@@ -83,7 +83,7 @@ class Totals {
       this.steps.set(name, sums);
     }
     sums.in += step.in;
-    sums.late += step.late ?? 0;
+    sums.late += step.late;
     for (const [reason, n] of step.dropped) {
       sums.dropped.set(reason, (sums.dropped.get(reason) ?? 0) + n);
     }

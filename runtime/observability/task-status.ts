@@ -3,7 +3,7 @@ import type { InputStatus, TaskStatus } from './process-status.ts';
 
 type ObservedTask = Pick<
   NonNullable<TaskSlot['task']>,
-  'committedPosition' | 'watermark' | 'state'
+  'committedPosition' | 'watermark' | 'state' | 'counters'
 >;
 
 /** What is looked at of a partition that this process holds. */
@@ -29,7 +29,7 @@ export function taskStatusOf(
     state: life,
     inputs: inputsOf(slot),
     restarts,
-    ...(task === undefined ? {} : stateOf(task)),
+    ...(task === undefined ? {} : { ...stateOf(task), ...asyncStepsOf(task) }),
     ...(restore === undefined ? {} : { restore: { done: restore.done, total: restore.total } }),
     ...(kept === undefined ? {} : checkpointsOf(kept)),
     ...(failure === undefined
@@ -60,6 +60,15 @@ function stateOf({ watermark, state }: ObservedTask): Partial<TaskStatus> {
     // -Infinity before the first record.
     ...(Number.isFinite(watermark) ? { watermark } : {}),
   };
+}
+
+function asyncStepsOf({ counters }: ObservedTask): Partial<TaskStatus> {
+  const asyncSteps = [...counters.steps].flatMap(([step, { async }]) => {
+    if (async === undefined) return [];
+    const { inFlight, breaker } = async;
+    return [{ step, inFlight, ...(breaker === undefined ? {} : { breaker }) }];
+  });
+  return asyncSteps.length === 0 ? {} : { asyncSteps };
 }
 
 function checkpointsOf(kept: NonNullable<ObservedSlot['kept']>): Partial<TaskStatus> {

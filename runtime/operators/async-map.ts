@@ -11,6 +11,7 @@ import PQueue from 'p-queue';
 import { backoffMs } from '../backoff.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { structuredSerde, type TtlStore, ttlStore } from '../state/contract.ts';
+import type { AsyncCounters, BreakerState } from '../task/counters.ts';
 import type { Operator, OperatorContext, OperatorFactory } from '../topology/operator.ts';
 import type { Outcome } from '../topology/outcome.ts';
 import { derive, type StreamRecord } from '../topology/record.ts';
@@ -69,6 +70,21 @@ function breakerOf({ breaker }: AnyOptions): CircuitBreakerPolicy | undefined {
   });
 }
 
+function breakerState({ state }: CircuitBreakerPolicy): BreakerState {
+  if (state === CircuitState.Closed) return 'closed';
+  return state === CircuitState.HalfOpen ? 'half-open' : 'open';
+}
+
+function asyncCounters(breaker: CircuitBreakerPolicy | undefined): AsyncCounters {
+  return {
+    inFlight: 0,
+    // Asked when it is read: another task may have opened it.
+    get breaker() {
+      return breaker === undefined ? undefined : breakerState(breaker);
+    },
+  };
+}
+
 class AsyncMap implements Operator {
   readonly #context: OperatorContext;
   readonly #options: AnyOptions;
@@ -76,6 +92,7 @@ class AsyncMap implements Operator {
   readonly #queue: PQueue;
   readonly #breaker: CircuitBreakerPolicy | undefined;
   readonly #journal: TtlStore<unknown> | undefined;
+  readonly #counters: AsyncCounters;
   #pending: Pending[] = [];
 
   constructor(
@@ -91,6 +108,8 @@ class AsyncMap implements Operator {
     this.#queue = new PQueue({ concurrency: options.concurrency ?? 32 });
     this.#journal = journal === undefined ? undefined : context.store(journal);
     this.#breaker = breaker;
+    context.counters.async ??= asyncCounters(breaker);
+    this.#counters = context.counters.async;
   }
 
   process(record: StreamRecord): void {
@@ -122,12 +141,16 @@ class AsyncMap implements Operator {
 
   #attempt(value: unknown): Promise<Outcome<unknown>> {
     const signal = AbortSignal.timeout(this.#options.timeoutMs ?? 10_000);
-    const once = () =>
-      new Promise<Outcome<unknown>>((resolve, reject) => {
+    const once = () => {
+      this.#counters.inFlight += 1;
+      return new Promise<Outcome<unknown>>((resolve, reject) => {
         // A call that does not heed its signal is given up all the same.
         signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
         this.#call(value, signal).then(resolve, reject);
+      }).finally(() => {
+        this.#counters.inFlight -= 1;
       });
+    };
     return this.#breaker === undefined ? once() : this.#breaker.execute(once);
   }
 

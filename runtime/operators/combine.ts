@@ -88,8 +88,10 @@ class CombineWindows implements Operator {
       this.#add(start, record);
     }
     if (!late) return;
-    if (this.#late !== undefined) this.#late(record);
-    else this.#context.deadLetter(record, lateLetter(record, last, sizeMs, graceMs));
+    if (this.#late !== undefined) {
+      this.#context.counters.late += 1;
+      this.#late(record);
+    } else this.#context.deadLetter(record, lateLetter(record, last, sizeMs, graceMs));
   }
 
   #add(start: number, record: StreamRecord): void {

@@ -1,4 +1,6 @@
 import { ReachflowError } from '../errors.ts';
+import type { KafkaRecord } from '../kafka/record.ts';
+import type { SourceRecord } from '../topology/record.ts';
 
 /**
  * A record of a repartition topic: what one task sends to one partition in one epoch, many entries in one record,
@@ -105,4 +107,41 @@ export function unpackBatch(
     watermark: bytes.readDoubleLE(6),
     idle: ((bytes[5] ?? 0) & IDLE) !== 0,
   };
+}
+
+/** Where an entry came from: its packed record, and the entry itself. */
+export class PackedEntry implements SourceRecord {
+  readonly topic: string;
+  readonly partition: number;
+  readonly record: KafkaRecord;
+  readonly #key: string;
+  readonly #timestamp: number;
+  readonly #watermark: number;
+  readonly #value: Buffer;
+
+  constructor(
+    { topic, partition, record }: SourceRecord,
+    key: string,
+    timestamp: number,
+    watermark: number,
+    value: Buffer,
+  ) {
+    this.topic = topic;
+    this.partition = partition;
+    this.record = record;
+    this.#key = key;
+    this.#timestamp = timestamp;
+    this.#watermark = watermark;
+    this.#value = value;
+  }
+
+  /** The record as if it had this entry only, under the entry's key. */
+  alone(): KafkaRecord {
+    const packer = new BatchPacker();
+    packer.add(this.#key, this.#timestamp, this.#watermark, this.#value);
+    const channel = this.record.value?.readUInt32LE(1) ?? 0;
+    // It says nothing of what its task has reached: it may be read long after.
+    const value = packer.take(channel, Number.NEGATIVE_INFINITY, false);
+    return { ...this.record, key: Buffer.from(this.#key), value };
+  }
 }

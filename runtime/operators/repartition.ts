@@ -7,6 +7,8 @@ import { BatchPacker } from './packed-batch.ts';
 const MAX_PACKED_BYTES = 500_000;
 /** How often a partition that gets no entries is told how far the task is, ms. */
 const HEARTBEAT_MS = 500;
+/** The same while the task is idle: its watermark follows the wall clock then, and need not cost a transaction each time. */
+const IDLE_HEARTBEAT_MS = 5_000;
 
 interface Target {
   readonly partition: number;
@@ -63,9 +65,10 @@ class RepartitionOperator implements Operator {
     const watermark = this.#context.watermark();
     const idle = this.#context.isIdle();
     const now = this.#context.now();
+    const quietMs = idle ? IDLE_HEARTBEAT_MS : HEARTBEAT_MS;
     for (const target of this.#targets) {
       const news = watermark > target.saidWatermark || idle !== target.saidIdle;
-      const due = now - target.saidAt >= HEARTBEAT_MS || idle !== target.saidIdle;
+      const due = now - target.saidAt >= quietMs || idle !== target.saidIdle;
       if (target.packer.count === 0 && !(news && due)) continue;
       target.saidAt = now;
       this.#send(target, watermark, idle);

@@ -65,8 +65,10 @@ class SessionAggregate implements Operator {
     // Late by its channel, or by the task: an idle channel may have let the task go on without it.
     const passed = Math.max(record.watermark, this.#context.watermark());
     if (end + window.gapMs + window.graceMs <= passed) {
-      if (this.#late !== undefined) this.#late(record);
-      else
+      if (this.#late !== undefined) {
+        this.#context.counters.late += 1;
+        this.#late(record);
+      } else
         this.#context.deadLetter(
           record,
           lateLetter(record, timestamp, window.gapMs, window.graceMs),

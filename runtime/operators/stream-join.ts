@@ -53,8 +53,10 @@ class StreamJoin implements Operator {
   process(record: StreamRecord, input: number): void {
     const { key, timestamp, value } = record;
     if (timestamp + this.#withinMs + this.#graceMs <= record.watermark) {
-      if (this.#late !== undefined) this.#late(record);
-      else
+      if (this.#late !== undefined) {
+        this.#context.counters.late += 1;
+        this.#late(record);
+      } else
         this.#context.deadLetter(
           record,
           lateLetter(record, timestamp, this.#withinMs, this.#graceMs),

@@ -83,7 +83,7 @@ class WindowAggregate implements Operator {
       return;
     }
     const { first, last, stepMs } = windowRange(window, record.timestamp);
-    const passed = Math.max(record.watermark, this.#closedUpTo());
+    const passed = this.#passed(record);
     let late = true;
     for (let start = first; start <= last; start += stepMs) {
       if (this.#closesAt(start) <= passed) continue;
@@ -104,11 +104,6 @@ class WindowAggregate implements Operator {
     this.#put(record, start, before === undefined ? aggregate : merge?.(before, aggregate));
   }
 
-  /** Windows that close by then are closed already: the task's watermark has no record of a channel behind it. */
-  #closedUpTo(): number {
-    return this.#context.watermark();
-  }
-
   #closesAt(start: number): number {
     const { sizeMs, graceMs } = this.#options.window;
     return start + sizeMs + graceMs;
@@ -124,10 +119,21 @@ class WindowAggregate implements Operator {
     else known.last = record;
   }
 
+  /** What a record is late by: its channel's watermark, or the task's when the channel was idle and wakes behind it. */
+  #passed(record: StreamRecord): number {
+    return Math.max(record.watermark, this.#context.watermark());
+  }
+
   #tooLate(record: StreamRecord, start: number): void {
     const { sizeMs, graceMs } = this.#options.window;
-    if (this.#late !== undefined && this.#options.input === 'values') this.#late(record);
-    else this.#context.deadLetter(record, lateLetter(record, start, sizeMs, graceMs));
+    if (this.#late !== undefined && this.#options.input === 'values') {
+      this.#context.counters.late += 1;
+      this.#late(record);
+    } else
+      this.#context.deadLetter(
+        record,
+        lateLetter(record, start, sizeMs, graceMs, this.#passed(record)),
+      );
   }
 
   endEpoch(): void {

@@ -21,6 +21,7 @@ import type {
   StoredEntry,
   StoreSize,
 } from './backend.ts';
+import { diskFull, isNoRoom } from './disk-full.ts';
 import { EnvironmentCopy } from './environment-copy.ts';
 import { FilteredStore } from './filtered-store.ts';
 import { CHECKSUM_BYTES, checksum, isIntact, readKey, writeKey } from './lmdb-entry.ts';
@@ -272,9 +273,7 @@ export class LmdbBackend implements StateBackend {
   }
 
   #writeFailed(error: unknown): unknown {
-    const code = errorCode(error);
-    if (code !== 'ENOSPC' && code !== 'EDQUOT' && code !== 'EFBIG' && code !== MAP_FULL)
-      return error;
+    if (!isNoRoom(error) && errorCode(error) !== MAP_FULL) return error;
     return diskFull(`${this.#options.dir}: ${errorMessage(error)}`, error);
   }
 
@@ -317,16 +316,6 @@ export class LmdbBackend implements StateBackend {
 
 /** LMDB's code of a full map. */
 const MAP_FULL = '-30792';
-
-function diskFull(what: string, cause: unknown): ReachflowError {
-  return new ReachflowError(`no room for state: ${what}`, {
-    code: 'STATE_DISK_FULL',
-    domain: 'external',
-    retry: 'backoff',
-    hint: 'Make room on the disk of the state directory. Nothing is lost meanwhile.',
-    cause,
-  });
-}
 
 /** Gives a range of a file room on the disk by writing zeros. LMDB has no pages there yet. */
 function allocate(path: string, from: number, to: number): number {

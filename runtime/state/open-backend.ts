@@ -1,8 +1,9 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorCode, errorMessage, ReachflowError } from '../errors.ts';
+import { errorCode, errorMessage } from '../errors.ts';
 import type { BackendKind, StateBackend, StateIdentity, StoreDescriptor } from './backend.ts';
 import { lockDirectory } from './directory-lock.ts';
+import { diskFull, isNoRoom } from './disk-full.ts';
 import { DATA_FILE, LmdbBackend } from './lmdb-backend.ts';
 import { isIntactAsStored } from './lmdb-entry.ts';
 import { DamagedFile, readHeader, verifyFile } from './lmdb-file.ts';
@@ -48,16 +49,18 @@ export function stateDirectory(root: string, identity: StateIdentity): string {
  * @throws ReachflowError `STATE_LOCKED` or `STATE_DISK_FULL` (retry: backoff), or what the file system throws.
  */
 export async function openBackend(options: OpenBackendOptions): Promise<StateBackend> {
-  mkdirSync(options.dir, { recursive: true });
-  const lock = await lockDirectory(options.dir);
   try {
-    if (options.kind === 'memory') {
-      return openMemory(options, () => lock.release());
+    mkdirSync(options.dir, { recursive: true });
+    const lock = await lockDirectory(options.dir);
+    try {
+      if (options.kind === 'memory') return openMemory(options, () => lock.release());
+      return await openLmdb(options, () => lock.release());
+    } catch (error) {
+      await lock.release();
+      throw error;
     }
-    return await openLmdb(options, () => lock.release());
   } catch (error) {
-    await lock.release();
-    throw error;
+    throw isNoRoom(error) ? diskFull(`${options.dir}: ${errorMessage(error)}`, error) : error;
   }
 }
 
@@ -88,13 +91,17 @@ async function openLmdb(
     return new LmdbBackend({ dir, identity, stores, maxBytes, onClose: closed });
   };
   const closed = async (synced: boolean) => {
-    if (synced) markClosed(dir, DATA_FILE);
-    await release();
+    try {
+      if (synced) markClosed(dir, DATA_FILE);
+    } finally {
+      await release();
+    }
   };
   try {
     return open();
   } catch (error) {
-    if (error instanceof ReachflowError && error.code === 'STATE_DISK_FULL') throw error;
+    // A full disk says nothing of the files.
+    if (isNoRoom(error)) throw error;
     setAside(options, errorMessage(error));
     return open();
   }

@@ -129,7 +129,7 @@ export class Assembly {
 
   #context(
     node: GraphNode,
-    alarm: { wakeAt: number; wakeAtWallClock: number },
+    alarm: Omit<Member, 'node' | 'operator'>,
     downstream: readonly Member[],
   ): OperatorContext {
     const services = this.#services;
@@ -140,6 +140,7 @@ export class Assembly {
     return {
       name,
       partition: services.partition,
+      counters: alarm.counters,
       forward: this.#connect(node, '', downstream) ?? ignore,
       output: (output) => outputs.get(output),
       store: (spec) => services.state.store(spec),

@@ -3,7 +3,7 @@ import type { TopicName } from '../../schemas/topics.ts';
 import { deadLetter } from '../delivery/dead-letter.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
-import { unpackBatch } from '../operators/packed-batch.ts';
+import { PackedEntry, unpackBatch } from '../operators/packed-batch.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import {
@@ -61,6 +61,7 @@ interface Input {
 }
 
 const WATERMARKS = 'watermarks';
+const NO_CHANNEL = -1;
 
 /**
  * The operators of one task at work on records, without Kafka: what they write goes to `output`, what they keep to
@@ -83,8 +84,10 @@ export class TaskCore {
     const first = new Map<Source, number>();
     for (const source of sourcesOf(sub)) {
       if (!reads(source.topic)) continue;
-      first.set(source, channels);
-      channels += source.kind === 'topic' ? 1 : channelsOf(source.topic);
+      // A table says nothing of event time: it holds no window back.
+      const isTable = source.kind === 'topic' && source.bootstrap;
+      first.set(source, isTable ? NO_CHANNEL : channels);
+      if (!isTable) channels += source.kind === 'topic' ? 1 : channelsOf(source.topic);
     }
     this.#watermarks = new Watermarks(channels);
     this.#assembly = new Assembly(sub, {
@@ -171,11 +174,12 @@ export class TaskCore {
       const extracted = extract(value, record.timestamp);
       if (Number.isFinite(extracted)) timestamp = extracted;
     }
-    const watermark = this.#watermarks.of(input.channel);
+    const { channel } = input;
+    const watermark = channel === NO_CHANNEL ? this.watermark : this.#watermarks.of(channel);
     input.entry({ key, value, timestamp, watermark, source });
-    if (!this.#isTimed) return;
+    if (!this.#isTimed || channel === NO_CHANNEL) return;
     const reached = Math.min(timestamp, record.timestamp + time.maxAheadMs) - time.disorderMs;
-    if (reached > watermark) this.#watermarks.advance(input.channel, reached);
+    if (reached > watermark) this.#watermarks.advance(channel, reached);
   }
 
   #processPacked(input: Input, { serde }: RepartitionSource, source: SourceRecord): void {
@@ -183,7 +187,8 @@ export class TaskCore {
     if (value === null) return;
     const { entry } = input;
     const { channel, watermark, idle } = unpackBatch(value, (key, timestamp, at, bytes) => {
-      entry({ key, value: serde.decode(bytes), timestamp, watermark: at, source });
+      const from = new PackedEntry(source, key, timestamp, at, bytes);
+      entry({ key, value: serde.decode(bytes), timestamp, watermark: at, source: from });
     });
     this.#watermarks.advance(input.channel + channel, watermark);
     this.#watermarks.setIdle(input.channel + channel, idle);
@@ -196,7 +201,9 @@ export class TaskCore {
     input.atEnd = atEnd;
     if (!hadRecords) return;
     input.lastRecordAt = this.#options.now();
-    if (input.source.kind === 'topic') this.#watermarks.setIdle(input.channel, false);
+    if (input.source.kind === 'topic' && input.channel !== NO_CHANNEL) {
+      this.#watermarks.setIdle(input.channel, false);
+    }
   }
 
   /**
@@ -206,7 +213,7 @@ export class TaskCore {
   tick(): void {
     const now = this.#options.now();
     for (const { source, channel, atEnd, lastRecordAt } of this.#inputs.values()) {
-      if (source.kind !== 'topic' || !atEnd) continue;
+      if (source.kind !== 'topic' || channel === NO_CHANNEL || !atEnd) continue;
       const { idleAfterMs, disorderMs } = source.time;
       if (now - lastRecordAt < idleAfterMs) continue;
       this.#watermarks.setIdle(channel, true);
@@ -274,7 +281,8 @@ export class TaskCore {
     const letter = deadLetter({
       topic: source.topic,
       partition: source.partition,
-      record: source.record,
+      // Of a packed record the one entry: its neighbours were counted.
+      record: source instanceof PackedEntry ? source.alone() : source.record,
       consumer: pipeline,
       step,
       error,

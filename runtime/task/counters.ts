@@ -1,6 +1,21 @@
+/** Whether calls to a service are let through: all, one to try, none. */
+export type BreakerState = 'closed' | 'half-open' | 'open';
+
+/** What a step that calls the outside world has under way. */
+export interface AsyncCounters {
+  /** Calls that have not ended, those of epochs that were rolled back among them. */
+  inFlight: number;
+  /** Of the breaker that the tasks of a process share; undefined where the step has none. */
+  readonly breaker: BreakerState | undefined;
+}
+
 /** What a step did, in plain numbers: metrics read them when they are asked. */
 export interface StepCounters {
   in: number;
+  /** Late records that went to an output of their own; without one they are dead-lettered as `LATE`. */
+  late: number;
+  /** Of an asynchronous step, set by it; it outlives the step's operator, which is made anew after a rollback. */
+  async?: AsyncCounters;
   /** Records dropped, by reason. */
   readonly dropped: Map<string, number>;
   /** Records dead-lettered, by error code. */
@@ -40,7 +55,7 @@ export function newTaskCounters(): TaskCounters {
 export function stepCounters(counters: TaskCounters, step: string): StepCounters {
   let found = counters.steps.get(step);
   if (found === undefined) {
-    found = { in: 0, dropped: new Map(), deadLettered: new Map() };
+    found = { in: 0, late: 0, dropped: new Map(), deadLettered: new Map() };
     counters.steps.set(step, found);
   }
   return found;

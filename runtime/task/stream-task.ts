@@ -1,19 +1,19 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
-import { changelogOf, isTopicName, type TopicName } from '../../schemas/topics.ts';
+import { isTopicName, type TopicName } from '../../schemas/topics.ts';
 import { waitWithHeartbeat } from '../backoff.ts';
 import { errorMessage } from '../errors.ts';
-import type { KafkaRecord, PartitionBatch } from '../kafka/record.ts';
+import type { PartitionBatch } from '../kafka/record.ts';
 import type { TaskMetrics } from '../observability/task-metrics.ts';
-import type { BatchWork, Tracing } from '../observability/tracing.ts';
+import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import { groupOf, type SubTopology } from '../topology/graph.ts';
-import type { EpochOutput } from '../topology/operator.ts';
 import { RetryLater, TaskCore } from './core.ts';
 import { newTaskCounters, type TaskCounters } from './counters.ts';
-import { lineageOf } from './lineage.ts';
-import type { TaskEpoch, TaskProducer } from './ports.ts';
+import { EpochObserver } from './epoch-observer.ts';
+import { Epochs } from './epochs.ts';
+import type { TaskProducer } from './ports.ts';
 
 /** What a task is made of. */
 export interface StreamTaskOptions {
@@ -62,23 +62,15 @@ const MAX_RETRY_WAIT_MS = 60_000;
 export class StreamTask {
   readonly counters: TaskCounters = newTaskCounters();
   readonly #options: StreamTaskOptions;
-  readonly #positions: Map<string, bigint>;
-  readonly #output: EpochOutput;
-  readonly #changelog: string;
+  readonly #epochs: Epochs;
+  readonly #observer: EpochObserver;
   readonly #changedKeys = new Map<string, { readonly topic: TopicName; readonly key: string }>();
   readonly #ends = new Map<string, boolean>();
   #core: TaskCore;
-  #epoch: TaskEpoch;
   #epochRecords = 0;
   #epochBegan = 0;
-  /** Kafka timestamp of the epoch's first record, ms. */
-  #oldestMs: number | undefined;
-  #trace: BatchWork | undefined;
-  #committedPositions: Map<string, bigint>;
-  #boundary: bigint | undefined;
   /** When timers and table changes may be tried again, ms. */
   #retryAt = Number.NEGATIVE_INFINITY;
-  #lineage: Buffer | null = null;
   /** Why this task is of no further use: what is queued behind a failed epoch must not run on its state. */
   #broken: unknown;
   /** Epochs run one after the other. */
@@ -86,22 +78,10 @@ export class StreamTask {
 
   constructor(options: StreamTaskOptions) {
     this.#options = options;
-    const { producer, pipeline, sub } = options;
-    this.#positions = new Map(options.positions);
-    this.#committedPositions = new Map(options.positions);
-    this.#changelog = changelogOf(pipeline, sub.name);
-    this.#epoch = producer.begin();
-    this.#output = {
-      partitionFor: (topic, key) => producer.partitionFor(topic, key),
-      partitionsOf: (topic) => producer.partitionCount(topic),
-      append: (topic, partition, key, value, timestamp, headers) => {
-        this.#epoch.append(topic, partition, key, value, Math.trunc(timestamp), headers);
-      },
-      appendWith: (topic, partition, key, timestamp, headers, writer, value) => {
-        const at = Math.trunc(timestamp);
-        this.#epoch.appendWith(topic, partition, key, at, headers, writer, value);
-      },
-    };
+    const { pipeline, sub, partition, metrics, tracing } = options;
+    this.#epochs = new Epochs(options);
+    const name = groupOf(pipeline, sub.name);
+    this.#observer = new EpochObserver(name, partition, metrics, tracing);
     this.#core = this.#newCore();
     options.metrics?.attach(this.counters);
   }
@@ -112,17 +92,17 @@ export class StreamTask {
 
   /** Next input offset to process. */
   position(topic: string): bigint | undefined {
-    return this.#positions.get(topic);
+    return this.#epochs.position(topic);
   }
 
   /** Next offset of each source topic, as committed. */
   get committedPositions(): ReadonlyMap<string, bigint> {
-    return this.#committedPositions;
+    return this.#epochs.committed;
   }
 
   /** The same, of one topic. */
   committedPosition(topic: string): bigint | undefined {
-    return this.#committedPositions.get(topic);
+    return this.#epochs.committed.get(topic);
   }
 
   /** Event time reached, ms; -Infinity before the first record. */
@@ -143,7 +123,7 @@ export class StreamTask {
       codec: options.codec,
       state: options.state,
       tables: options.tables,
-      output: this.#output,
+      output: this.#epochs.output,
       counters: this.counters,
       channelsOf: options.channelsOf,
       now: options.now,
@@ -155,7 +135,7 @@ export class StreamTask {
   /** Lets the operators look at the restored state. Call once, before the first batch. */
   start(): Promise<void> {
     return this.#serially(async () => {
-      if (this.#options.sub.stateful) this.#lineage = lineageOf(this.#options.state);
+      this.#epochs.start();
       this.#core.start();
       await this.#finishEpoch('if needed');
     });
@@ -196,7 +176,7 @@ export class StreamTask {
       try {
         next = this.#process(batch, began, records.length);
         await this.#core.drain();
-        if (next === records.length) this.#moveTo(topic, nextOffset);
+        if (next === records.length) this.#epochs.moveTo(topic, nextOffset);
         await this.#finishEpoch('always');
       } catch (error) {
         if (!(error instanceof RetryLater)) throw error;
@@ -205,8 +185,8 @@ export class StreamTask {
       if (next < records.length) await heartbeat();
       if (interrupted()) return;
     }
-    this.#moveTo(topic, nextOffset);
-    if (this.#positions.get(topic) !== this.#committedPositions.get(topic)) {
+    this.#epochs.moveTo(topic, nextOffset);
+    if (this.position(topic) !== this.committedPosition(topic)) {
       await this.#finishEpoch('always');
     }
   }
@@ -214,19 +194,19 @@ export class StreamTask {
   /** Processes records from index `from` until the epoch is full. Returns the index of the next one. */
   #process({ topic, records }: Batch, from: number, to: number): number {
     const { maxEpochRecords } = this.#options;
-    const position = this.#positions.get(topic) ?? 0n;
+    const position = this.position(topic) ?? 0n;
     for (let i = from; i < to; i += 1) {
       const record = records[i];
       if (record === undefined || record.offset < position) continue;
       this.#beginEpoch();
-      if (this.#epochRecords === 0) this.#beginObserving(topic, record);
-      this.#core.process(topic, this.#traced(record));
+      if (this.#epochRecords === 0) this.#observer.begin(topic, record);
+      this.#core.process(topic, this.#observer.traced(record));
       this.#epochRecords += 1;
       const full =
         this.#epochRecords >= maxEpochRecords ||
-        (this.#epochRecords % BYTES_CHECK === 0 && this.#epoch.bytes >= MAX_EPOCH_BYTES);
+        (this.#epochRecords % BYTES_CHECK === 0 && this.#epochs.bytes >= MAX_EPOCH_BYTES);
       if (!full) continue;
-      this.#moveTo(topic, record.offset + 1n);
+      this.#epochs.moveTo(topic, record.offset + 1n);
       return i + 1;
     }
     return to;
@@ -247,7 +227,7 @@ export class StreamTask {
     if (at > from) {
       this.#process(batch, from, at);
       await this.#core.drain();
-      this.#moveTo(topic, source.record.offset);
+      this.#epochs.moveTo(topic, source.record.offset);
       await this.#finishEpoch('always');
     }
     this.#options.logger.info({ topic, offset: source.record.offset, afterMs }, 'retry later');
@@ -258,48 +238,15 @@ export class StreamTask {
 
   /** The epoch is void: state and operators are again what was committed. */
   #rollback(): void {
-    this.#epoch.release();
-    this.#epoch = this.#options.producer.begin();
+    this.#epochs.rollback();
     this.#epochRecords = 0;
-    for (const [topic, position] of this.#committedPositions) this.#positions.set(topic, position);
-    this.#options.state.rollback();
     this.#core = this.#newCore();
     this.#core.start();
     for (const [topic, atEnd] of this.#ends) this.#core.seen(topic, atEnd, true);
   }
 
-  #beginObserving(topic: string, { timestamp }: KafkaRecord): void {
-    const { tracing, pipeline, sub, partition } = this.#options;
-    // Packed records of repartition topics have event times.
-    this.#oldestMs = isTopicName(topic) ? timestamp : undefined;
-    this.#trace ??= tracing?.batch(`epoch ${groupOf(pipeline, sub.name)}`, {
-      'reachflow.partition': partition,
-    });
-  }
-
-  /** A traced record goes on in this epoch's part of its trace; its outputs take their headers from it. */
-  #traced(record: KafkaRecord): KafkaRecord {
-    const carried = this.#trace?.carry(record.headers);
-    if (carried === undefined) return record;
-    const headers = { ...record.headers };
-    for (const [name, text] of Object.entries(carried)) headers[name] = Buffer.from(text);
-    return { ...record, headers };
-  }
-
-  #observe(commitMs: number, epochMs: number, records: number): void {
-    this.#options.metrics?.epoch({ epochMs, commitMs, oldestMs: this.#oldestMs });
-    this.#trace?.end({ 'reachflow.records': records });
-    this.#oldestMs = undefined;
-    this.#trace = undefined;
-  }
-
   #beginEpoch(): void {
     if (this.#epochRecords === 0) this.#epochBegan = performance.now();
-  }
-
-  #moveTo(topic: string, offset: bigint): void {
-    const position = this.#positions.get(topic);
-    if (position === undefined || offset > position) this.#positions.set(topic, offset);
   }
 
   /** Commits that a source was read up to `nextOffset`, where there was no record. */
@@ -307,8 +254,8 @@ export class StreamTask {
     return this.#serially(async () => {
       this.#ends.set(topic, true);
       this.#core.seen(topic, true, false);
-      if (nextOffset <= (this.#positions.get(topic) ?? 0n)) return;
-      this.#moveTo(topic, nextOffset);
+      if (nextOffset <= (this.position(topic) ?? 0n)) return;
+      this.#epochs.moveTo(topic, nextOffset);
       await this.#finishEpoch('always');
     });
   }
@@ -350,7 +297,8 @@ export class StreamTask {
           this.#changedKeys.delete(id);
           taken.push(changed);
           this.#core.tableChanged(changed.topic, changed.key);
-          if (taken.length >= CHANGED_KEYS_PER_EPOCH || this.#epoch.bytes >= MAX_EPOCH_BYTES) break;
+          if (taken.length >= CHANGED_KEYS_PER_EPOCH || this.#epochs.bytes >= MAX_EPOCH_BYTES)
+            break;
         }
         await this.#core.drain();
         await this.#finishEpoch('if needed');
@@ -374,54 +322,22 @@ export class StreamTask {
 
   /** `if needed`: only when there is something but the watermark to commit; that waits for the next epoch. */
   async #finishEpoch(mode: 'always' | 'if needed'): Promise<void> {
-    const { state, producer, partition } = this.#options;
     this.#beginEpoch();
     await this.#core.endEpoch();
-    if (mode === 'if needed' && this.#epoch.count === 0 && !state.hasChanges) return;
+    const hasOutcome = this.#epochs.count > 0 || this.#options.state.hasChanges;
+    if (mode === 'if needed' && !hasOutcome) return;
     this.#core.saveWatermarks();
-    state.housekeep(this.#core.watermark);
-    const segments = state.takeChanges();
-    const now = this.#options.now();
-    for (const segment of segments) {
-      this.#epoch.append(this.#changelog, partition, this.#lineage, segment, now);
-    }
-    const epoch = this.#epoch;
-    this.counters.recordsOut += epoch.count;
-    this.counters.bytesOut += epoch.bytes;
-    const positions = new Map(this.#positions);
     const began = performance.now();
-    const result = await producer.commit(epoch, this.#offsets(positions));
-    const records = this.#epochRecords;
-    this.#epoch = producer.begin();
-    this.#epochRecords = 0;
-    this.#committedPositions = positions;
+    const { records, bytes } = await this.#epochs.commit(this.#core.watermark);
     const ended = performance.now();
-    this.counters.lastCommitMs = ended - began;
-    this.counters.lastEpochMs = ended - this.#epochBegan;
-    this.counters.epochs += 1;
-    this.#observe(ended - began, ended - this.#epochBegan, records);
-    const nextOffset = result.nextOffset(this.#changelog, partition);
-    if (segments.length > 0 && nextOffset === undefined)
-      throw new Error('a committed changelog has no offset');
-    state.committed(nextOffset ?? 0n);
-    this.#tellBoundary();
-  }
-
-  #offsets(positions: ReadonlyMap<string, bigint>) {
-    const { pipeline, sub, partition } = this.#options;
-    const group = groupOf(pipeline, sub.name);
-    return [...positions].flatMap(([topic, nextOffset]) =>
-      nextOffset === this.#committedPositions.get(topic)
-        ? []
-        : [{ group, topic, partition, nextOffset }],
-    );
-  }
-
-  #tellBoundary(): void {
-    const { boundary } = this.#options.state;
-    if (boundary === undefined || boundary === this.#boundary) return;
-    this.#boundary = boundary;
-    this.#options.onBoundary?.(boundary);
+    const { counters } = this;
+    counters.recordsOut += records;
+    counters.bytesOut += bytes;
+    counters.lastCommitMs = ended - began;
+    counters.lastEpochMs = ended - this.#epochBegan;
+    counters.epochs += 1;
+    this.#observer.committed(counters.lastCommitMs, counters.lastEpochMs, this.#epochRecords);
+    this.#epochRecords = 0;
   }
 
   #serially(work: () => Promise<void>): Promise<void> {
@@ -431,8 +347,7 @@ export class StreamTask {
     });
     this.#last = run.catch((error: unknown) => {
       this.#broken ??= error;
-      this.#trace?.fail(error);
-      this.#trace = undefined;
+      this.#observer.failed(error);
     });
     return run;
   }

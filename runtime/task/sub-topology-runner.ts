@@ -224,6 +224,7 @@ export class SubTopologyRunner implements PartitionHandler {
           control.heartbeat,
         );
         slot.attempts = 0;
+        slot.bugs = 0;
         return;
       } catch (error) {
         if (error instanceof GroupChanged) throw error;
@@ -235,9 +236,7 @@ export class SubTopologyRunner implements PartitionHandler {
   /** After a failure of a task: waits before the next attempt. False when there is to be none. */
   async #recover(slot: TaskSlot, error: unknown, control: BatchControl): Promise<boolean> {
     const { partition } = slot;
-    slot.attempts += 1;
-    slot.restarts += 1;
-    this.#restarted();
+    this.#countFailure(slot, error);
     // Fenced: perhaps the group moved the partition away. The heartbeat after a full interval tells, before
     // this member fences the rightful owner in turn.
     const fenced = error instanceof ReachflowError && error.code === 'FENCED';
@@ -254,15 +253,18 @@ export class SubTopologyRunner implements PartitionHandler {
     return true;
   }
 
-  #restarted(): void {
+  #countFailure(slot: TaskSlot, error: unknown): void {
     const { metrics, pipeline, sub } = this.#options;
+    slot.attempts += 1;
+    slot.restarts += 1;
+    if (!isRetriable(error)) slot.bugs += 1;
     metrics?.task(pipeline, sub.name).restarted();
   }
 
   /** Whether it failed too often: then the task stands still, or for what concerns all tasks the process ends. */
   #isEnough(slot: TaskSlot, error: unknown): boolean {
     const retriable = isRetriable(error);
-    if (slot.attempts < (retriable ? MAX_ATTEMPTS : MAX_STEP_ATTEMPTS)) return false;
+    if (retriable ? slot.attempts < MAX_ATTEMPTS : slot.bugs < MAX_STEP_ATTEMPTS) return false;
     if (retriable) this.#options.onFatal(asFatal(error));
     else this.#fail(slot, error);
     return true;
@@ -322,9 +324,7 @@ export class SubTopologyRunner implements PartitionHandler {
     if (this.#stopped || slot.life !== 'running') return;
     const { partition } = slot;
     this.#logger.warn({ partition, error: errorMessage(error) }, 'task failed between batches');
-    slot.restarts += 1;
-    this.#restarted();
-    slot.attempts += 1;
+    this.#countFailure(slot, error);
     void this.#reopen(slot, error).catch((again: unknown) => this.#openLater(again));
   }
 

@@ -13,6 +13,8 @@ export class TaskSlot {
   failure: ReachflowError | undefined;
   /** Attempts since it last worked. */
   attempts = 0;
+  /** Those of them that waiting does not cure: a broker that was away is no reason to give up at the first bug. */
+  bugs = 0;
   restarts = 0;
   restore: RestoreProgress | undefined;
   /** Next offset of each source topic on the broker, as of the last fetch. */

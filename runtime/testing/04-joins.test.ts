@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TableSpec, TopologyBuilder } from '../topology/api.ts';
 import { defineTopology } from '../topology/builder.ts';
+import { tumbling } from '../topology/windows.ts';
 import { contact, event, MINUTE, SECOND, show, shown, T0, webhook } from './samples.ts';
 import { type TestDriverOptions, TopologyTestDriver } from './topology-test-driver.ts';
 
@@ -55,6 +56,23 @@ describe('a stream with a table', () => {
       ['1', 'Ada'],
       ['2', null],
     ]);
+  });
+
+  it('does not wait for the table with its windows: a table says nothing of event time', async () => {
+    await run((t) => {
+      const contacts = t.table('contact.golden');
+      t.stream('webhook.received')
+        .join('with-contact', contacts, (webhook) => webhook)
+        .groupByKey()
+        .window(tumbling({ sizeMs: MINUTE }))
+        .count('per-minute', { emit: 'close' })
+        .map('show', ({ key, value }) => shown([key, value]))
+        .to('event.recorded');
+    });
+    await driver.pipe('contact.golden', '1', named('Ada'), { timestamp: T0 - 60 * MINUTE });
+    await driver.pipe('webhook.received', '1', webhook(), { timestamp: T0 });
+    await driver.pipe('webhook.received', '1', webhook(), { timestamp: T0 + MINUTE });
+    expect(show(driver)).toEqual([['1', 1]]);
   });
 
   it('with another key goes through a repartition topic to where the row is', async () => {

@@ -16,6 +16,11 @@ export function sumCounters(all: readonly TaskCounters[]): TaskCounters {
     for (const [name, step] of counters.steps) {
       const total = stepCounters(sum, name);
       total.in += step.in;
+      total.late += step.late;
+      if (step.async !== undefined) {
+        const { inFlight, breaker } = step.async;
+        total.async = { inFlight: inFlight + (total.async?.inFlight ?? 0), breaker };
+      }
       for (const [reason, count] of step.dropped)
         total.dropped.set(reason, (total.dropped.get(reason) ?? 0) + count);
       for (const [code, count] of step.deadLettered)

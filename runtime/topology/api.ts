@@ -193,7 +193,10 @@ export interface ToOptions<V, T extends TopicName> {
 }
 
 export interface StreamOptions<T extends TopicName> {
-  /** Name of the source, and of the sub-topology that it begins; by default the topic's with `-` for `.`. */
+  /**
+   * Name of the source, and of the sub-topology whose first stream it is; by default the topic's with `-` for `.`. Both
+   * must stay: another first stream is another consumer group with another state.
+   */
   readonly name?: string;
   /** Event time of a value, ms; the Kafka record's timestamp by default. */
   readonly timestamp?: (value: TopicValue<T>, recordTimestamp: number) => number;

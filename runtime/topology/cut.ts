@@ -60,7 +60,10 @@ function components(nodes: readonly GraphNode[]): GraphNode[][] {
 }
 
 function subTopology(topology: string, nodes: readonly GraphNode[]): SubTopology {
-  const first = nodes.find(({ source }) => source !== undefined);
+  // By its first stream: a table that is declared before it does not rename groups and changelogs.
+  const sources = nodes.filter(({ source }) => source !== undefined);
+  const streams = sources.filter(({ source }) => source?.kind !== 'topic' || !source.bootstrap);
+  const first = streams[0] ?? sources[0];
   if (first === undefined) throw invalidTopology(`${topology} has steps without a source`);
   const name = first.name.replace(/\.source$/, '');
   const seen = new Set<string>();

@@ -3,6 +3,7 @@ import type { TopicName } from '../../schemas/topics.ts';
 import type { ReachflowError } from '../errors.ts';
 import type { BroadcastTable, TableSpec } from '../state/broadcast-table.ts';
 import type { StoreSpec } from '../state/contract.ts';
+import type { StepCounters } from '../task/counters.ts';
 import type { StreamRecord } from './record.ts';
 
 /** Hands a record to what follows. */
@@ -63,6 +64,8 @@ export interface OperatorContext {
   /** Name of the node. */
   readonly name: string;
   readonly partition: number;
+  /** Of the node in this task, for what the task cannot count by itself. */
+  readonly counters: StepCounters;
   /** Forwards to the main output. */
   readonly forward: Forward;
   /** The forwarder of a named output; undefined when nothing is connected to it. */

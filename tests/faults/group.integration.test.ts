@@ -52,8 +52,8 @@ describe.concurrent('each event is processed exactly once', () => {
       zombie.signal('SIGCONT');
       // It comes back into the group, and what it had begun has come to nothing.
       await whenHeld([zombie, other], [2, 2]);
-      expect(zombie.log).toContain('another owner of this transactional id took over');
       await trial.finish();
+      expect(zombie.log).toContain('another owner of this transactional id took over');
     }));
 
   it('through a storm of rebalances', () =>

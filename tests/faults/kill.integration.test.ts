@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { ExactlyOnceTrial } from '../support/exactly-once.ts';
+import { eventually } from '../support/kafka.ts';
 import { randomFor } from '../support/trial/random.ts';
 import type { HookPoint } from '../support/trial/settings.ts';
 import { withTrial } from '../support/trial/trial.ts';
@@ -9,18 +10,34 @@ import { withTrial } from '../support/trial/trial.ts';
 const POINTS: HookPoint[] = ['record', 'commit', 'end-transaction', 'ended', 'committed'];
 
 // At the same time: most of each is waiting for the group to notice that a member is dead.
-describe.concurrent('each event is processed exactly once through kill -9 of its worker', () => {
+describe.concurrent('each event is processed exactly once through kill -9 of its worker, and failures', () => {
   it('at every point between a record and the local store, with its state kept', () =>
     withTrial({ random: randomFor('kill points') }, async (trial) => {
       await trial.start();
-      const { stateDir } = await trial.addWorker();
-      await trial.workers[0]?.end('SIGKILL');
+      const stateDir = trial.newStateDir();
       for (const at of POINTS) {
         const nth = at === 'record' ? trial.random.int(200, 2_000) : trial.random.int(2, 12);
         const worker = trial.startWorker({ stateDir, hooks: [{ at, nth, action: 'kill' }] });
         expect(await worker.exited(), at).toBeNull();
       }
       await trial.addWorker({ stateDir });
+      await trial.finish();
+    }));
+
+  it('through failures at the same points, after which the process goes on', () =>
+    withTrial({ random: randomFor('failures') }, async (trial) => {
+      await trial.start();
+      const hooks = POINTS.flatMap((at) =>
+        [1, 2].map((n) => {
+          const nth =
+            at === 'record' ? n * trial.random.int(500, 800) : n * trial.random.int(8, 16);
+          return { at, nth, action: 'fail' } as const;
+        }),
+      );
+      const worker = await trial.addWorker({ hooks });
+      for (const at of POINTS) {
+        await eventually(`failed at ${at}`, () => worker.log.includes(`failed at ${at}, as`));
+      }
       await trial.finish();
     }));
 

@@ -9,7 +9,7 @@ import { changelogOf, dlqOf, type TopicName } from '../../schemas/topics.ts';
 import type { Member } from './member.ts';
 import { expectedOf } from './model.ts';
 import { PARTITIONS, type Simulation } from './simulation.ts';
-import { INPUTS } from './topology.ts';
+import { DUE, INPUTS } from './topology.ts';
 
 function same(what: string, actual: unknown, expected: unknown): void {
   if (isDeepStrictEqual(actual, expected)) return;
@@ -38,6 +38,9 @@ export function check(simulation: Simulation, codec: MemoryCodec): void {
     }));
 
   const numbered = Map.groupBy(read('webhook.received'), ({ key }) => key);
+  const due = numbered.get(DUE)?.map(({ value }) => value.event_id) ?? [];
+  numbered.delete(DUE);
+  same('timers, each once', due.toSorted(), expected.due.toSorted());
   same(
     'events, each once, in the order of their key',
     sorted(numbered).map(([key, records]) => [key, records.map(({ value }) => value.event_id)]),

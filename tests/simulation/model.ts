@@ -1,4 +1,4 @@
-import { GRACE_MS, WINDOW_MS } from './topology.ts';
+import { DUE_MS, GRACE_MS, WINDOW_MS } from './topology.ts';
 
 /** An event as the simulation sends it. */
 export interface SimulatedEvent {
@@ -17,6 +17,8 @@ export interface Expected {
   readonly windows: ReadonlyMap<string, number>;
   readonly totals: ReadonlyMap<string, number>;
   readonly late: readonly string[];
+  /** Each event's timer, once, with the time that it was set to. */
+  readonly due: readonly string[];
 }
 
 /**
@@ -31,6 +33,7 @@ export function expectedOf(
   const windows = new Map<string, number>();
   const totals = new Map<string, number>();
   const late: string[] = [];
+  const due: string[] = [];
   for (const events of partitions) {
     const seen = new Set<string>();
     let watermark = Number.NEGATIVE_INFINITY;
@@ -41,6 +44,7 @@ export function expectedOf(
       seen.add(id);
       const list = numbered.get(key) ?? [];
       numbered.set(key, list);
+      due.push(`${id}@${at + DUE_MS}`);
       list.push(`${id}#${list.length + 1}`);
       totals.set(tenant, (totals.get(tenant) ?? 0) + 1);
       const start = Math.floor(at / WINDOW_MS) * WINDOW_MS;
@@ -49,5 +53,5 @@ export function expectedOf(
       else windows.set(window, (windows.get(window) ?? 0) + 1);
     }
   }
-  return { numbered, windows, totals, late };
+  return { numbered, windows, totals, late, due };
 }

@@ -6,6 +6,10 @@ import { tumbling } from '../../runtime/topology/windows.ts';
 
 export const WINDOW_MS = 60_000;
 export const GRACE_MS = 30_000;
+/** Each event has a timer, so long after it. */
+export const DUE_MS = 45_000;
+/** Key of what timers forward. */
+export const DUE = 'due';
 
 export const INPUTS = ['event.recorded', 'cdc.public.events'] as const;
 
@@ -13,8 +17,8 @@ export const INPUTS = ['event.recorded', 'cdc.public.events'] as const;
 const numbers = keyValueStore<number>('numbers', numberSerde);
 
 /**
- * What is simulated: events of two topics, each once, numbered per key (order, state), counted per tenant (two stages,
- * combined) and per tenant and minute (event time, lateness, closing).
+ * What is simulated: events of two topics, each once, numbered per key (order, state), each with a timer, counted per
+ * tenant (two stages, combined) and per tenant and minute (event time, lateness, closing).
  */
 export function simulatedTopology(time: {
   readonly disorderMs: number;
@@ -33,22 +37,27 @@ export function simulatedTopology(time: {
       .map('slim', ({ event_id, tenant_id }) => ({ event_id, tenant_id }))
       .merge('all', rows)
       .dedup('once', { id: ({ event_id }) => event_id, ttlMs: 1e11 });
-    events
-      .process<string>('number', {
-        stores: [numbers],
-        create: ({ store, forward }) => {
-          const last = store(numbers);
-          return {
-            process: ({ event_id }, { key }) => {
-              const number = (last.get(key) ?? 0) + 1;
-              last.set(key, number);
-              forward(key, `${event_id}#${number}`);
-              return undefined;
-            },
-          };
-        },
-      })
-      .map('numbered', (event_id) => webhook({ event_id }))
+    const numbered = events.process<string, { due: string }>('number', {
+      stores: [numbers],
+      outputs: ['due'],
+      create: ({ store, timers, forward, forwardTo }) => {
+        const last = store(numbers);
+        return {
+          process: ({ event_id }, { key, timestamp }) => {
+            const number = (last.get(key) ?? 0) + 1;
+            last.set(key, number);
+            forward(key, `${event_id}#${number}`);
+            timers.schedule('event', event_id, timestamp + DUE_MS);
+            return undefined;
+          },
+          onTimer: (id, at) => forwardTo('due', DUE, `${id}@${at}`),
+        };
+      },
+    });
+    numbered.map('numbered', (event_id) => webhook({ event_id })).to('webhook.received');
+    numbered
+      .output('due')
+      .map('is-due', (event_id) => webhook({ event_id }))
       .to('webhook.received');
     events
       .groupBy(({ tenant_id }) => tenant_id)

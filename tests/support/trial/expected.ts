@@ -14,6 +14,9 @@ export interface Outcome {
   readonly windows: ReadonlyMap<string, number>;
   /** Offsets of the input that are in the DLQ, as `partition@offset code`. */
   readonly deadLetters: readonly string[];
+  /** Records by key, repeated ones included. */
+  readonly arrivals: ReadonlyMap<string, number>;
+  /** Events by key. */
   readonly perKey: ReadonlyMap<string, number>;
   readonly seen: readonly string[];
 }
@@ -28,6 +31,7 @@ interface Session {
 class PartitionModel {
   readonly events: string[] = [];
   readonly deadLetters: string[] = [];
+  readonly arrivals = new Map<string, number>();
   readonly perKey = new Map<string, number>();
   readonly #partition: number;
   readonly #windows: Map<string, number>;
@@ -47,6 +51,7 @@ class PartitionModel {
       return;
     }
     const at = value.occurred_at ?? value.received_at;
+    addTo(this.arrivals, keyOf(value));
     const isNew = !this.#seen.has(value.event_id);
     if (isNew) this.#event(offset, value, at);
     this.#watermark = Math.max(this.#watermark, at);
@@ -57,7 +62,7 @@ class PartitionModel {
     const key = keyOf(value);
     this.#seen.add(value.event_id);
     this.events.push(value.event_id);
-    this.perKey.set(key, (this.perKey.get(key) ?? 0) + 1);
+    addTo(this.perKey, key);
     if (!this.#tumbling(value.tenant_id, at))
       this.deadLetters.push(`${this.#partition}@${offset} LATE`);
     this.#sliding(value.tenant_id, at);
@@ -108,7 +113,7 @@ class PartitionModel {
 
   #count(window: string, by = 1): void {
     if (window.includes(`/${CLOSER}`)) return;
-    this.#windows.set(window, (this.#windows.get(window) ?? 0) + by);
+    addTo(this.#windows, window, by);
   }
 }
 
@@ -125,11 +130,12 @@ export function expectedOf(input: readonly (readonly InputRecord[])[]): Outcome 
     events: models.map(({ events }) => events),
     windows,
     deadLetters: models.flatMap(({ deadLetters }) => deadLetters).sort(),
-    perKey: new Map(models.flatMap(({ perKey }) => [...perKey]).sort(byFirst)),
+    arrivals: new Map(models.flatMap(({ arrivals }) => [...arrivals])),
+    perKey: new Map(models.flatMap(({ perKey }) => [...perKey])),
     seen: [...seen].sort(),
   };
 }
 
-function byFirst([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1;
+function addTo(counts: Map<string, number>, key: string, by = 1): void {
+  counts.set(key, (counts.get(key) ?? 0) + by);
 }

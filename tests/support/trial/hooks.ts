@@ -1,10 +1,11 @@
+import { ReachflowError } from '../../../runtime/errors.ts';
 import { KafkaCluster } from '../../../runtime/kafka/cluster.ts';
 import { EpochProducer } from '../../../runtime/kafka/epoch-producer.ts';
 import type { Broker } from '../../../runtime/kafka/kafkajs-internals.ts';
 import { TaskState } from '../../../runtime/state/task-state.ts';
 import type { Hook, HookPoint } from './settings.ts';
 
-/** Ends or freezes this process when it comes to a point for the nth time. */
+/** Ends or freezes this process, or throws, when it comes to a point for the nth time. */
 export class Hooks {
   readonly #hooks: readonly Hook[];
   readonly #times = new Map<HookPoint, number>();
@@ -18,6 +19,7 @@ export class Hooks {
     this.#times.set(at, times);
     for (const hook of this.#hooks) {
       if (hook.at !== at || hook.nth !== times) continue;
+      if (hook.action === 'fail') throw failure(at);
       // A signal that a process sends to itself takes effect before the call returns.
       process.kill(process.pid, hook.action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
     }
@@ -70,4 +72,11 @@ export class Hooks {
       },
     });
   }
+}
+
+/** A step's error is a bug; the others may pass, as those of a broker do. */
+function failure(at: HookPoint): Error {
+  const message = `failed at ${at}, as the test wants it`;
+  if (at === 'record') return new TypeError(message);
+  return new ReachflowError(message, { code: 'TEST', domain: 'external', retry: 'backoff' });
 }

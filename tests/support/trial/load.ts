@@ -14,15 +14,16 @@ const BATCH = 100;
 const PAUSE_MS = 60;
 /** Event time between two records, ms: a 10 s window is over after 500. */
 const STEP_MS = 20;
-const DISORDER_MS = 1_500;
+const DISORDER_MS = 4_000;
 const LATE_MS = 40_000;
 /** Closers are later than all else; by this much. */
 const CLOSE_MS = 10 * 3_600_000;
 const RETRY_MS = 250;
 
 /**
- * Records for `webhook.received`, as the seed decides: several per second and key, a tenth of them repeated, most out
- * of order by up to 1.5 s, one of a hundred so late that its windows are closed.
+ * Records for `webhook.received`, as the seed decides: several per second and key, a tenth of them repeated, many out
+ * of order by up to 4 s, a tenth so late that their windows are closed: what a task does first after it was opened shows
+ * whether it knows the time.
  */
 export class Load {
   readonly #client: KafkaClient;
@@ -131,7 +132,7 @@ export class Load {
     const i = this.#sequence++;
     const n = random.int(0, KEYS - 1);
     const kind = random.int(1, 100);
-    const behind = kind === 1 ? LATE_MS : kind <= 40 ? random.int(0, DISORDER_MS) : 0;
+    const behind = kind <= 10 ? LATE_MS : kind <= 50 ? random.int(0, DISORDER_MS) : 0;
     const now = Date.now();
     return {
       event_id: `e:${i}`,

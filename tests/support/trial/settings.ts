@@ -13,12 +13,12 @@ export type HookPoint =
   /** A segment of the changelog is read back. */
   | 'restore';
 
-/** `kill`: SIGKILL. `freeze`: SIGSTOP, until the test sends SIGCONT. */
+/** `kill`: SIGKILL. `freeze`: SIGSTOP, until the test sends SIGCONT. `fail`: an error is thrown there. */
 export interface Hook {
   readonly at: HookPoint;
   /** At which time of coming there, 1… */
   readonly nth: number;
-  readonly action: 'kill' | 'freeze';
+  readonly action: 'kill' | 'freeze' | 'fail';
 }
 
 /** What a trial's worker is told, as JSON in `TRIAL_SETTINGS`. */

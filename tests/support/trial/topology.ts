@@ -40,12 +40,12 @@ function resultOf(kind: WindowKind) {
 }
 
 /**
- * Dedup by id, a count per key, and three kinds of windows with a short grace: updated (late records to the DLQ),
+ * Counts per key, dedup by id, and three kinds of windows with a short grace: updated (late records to the DLQ),
  * closed, and sessions. Nothing is idle: when a test stands still, event time does, too.
  */
 export function trialTopology(onRecord: OnRecord = () => undefined) {
   return defineTopology('trial', (t) => {
-    const events = t
+    const checked = t
       .stream('webhook.received', {
         name: 'input',
         timestamp: ({ occurred_at, received_at }) => occurred_at ?? received_at,
@@ -54,8 +54,10 @@ export function trialTopology(onRecord: OnRecord = () => undefined) {
       .step('check', (webhook): Outcome<EventRecorded> => {
         onRecord(webhook);
         return ok(recorded(webhook));
-      })
-      .dedup('seen', { id: ({ event_id }) => event_id, ttlMs: TTL_MS });
+      });
+    // Before the dedup, which would hide that a record was processed again.
+    checked.groupByKey().count('arrivals').toStream().ignore('its store is looked at');
+    const events = checked.dedup('seen', { id: ({ event_id }) => event_id, ttlMs: TTL_MS });
     events.to('event.recorded');
     events.groupByKey().count('per-key').toStream().ignore('its store is looked at');
 

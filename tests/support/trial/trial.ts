@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import type { StackEndpoints } from '../../../compose/endpoints.ts';
 import { ensureTopics } from '../../../runtime/kafka/admin.ts';
@@ -64,6 +65,11 @@ export class Trial {
   async start({ load = true }: { readonly load?: boolean } = {}): Promise<void> {
     await ensureTopics(this.client, planTopics([this.topology], [], PARTITIONS));
     if (load) this.load.begin();
+  }
+
+  /** For workers that follow each other on one machine. */
+  newStateDir(): string {
+    return mkdtempSync(join(this.#dir, 'state-'));
   }
 
   /** A worker process, which may not live long enough to be ready. State in a directory of its own by default. */
@@ -158,10 +164,14 @@ export class Trial {
   async close(passed: boolean): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.end('SIGKILL')));
     await this.load.close().catch(() => undefined);
-    if (passed && process.env['REACHFLOW_TEST_LOG'] === undefined) rmSync(this.#dir, { recursive: true, force: true });
+    if (passed && process.env['REACHFLOW_TEST_LOG'] === undefined)
+      rmSync(this.#dir, { recursive: true, force: true });
     else process.stderr.write(`logs of the trial's workers: ${this.#dir}\n`);
   }
 }
+
+/** Longest trial, ms: less than a test may take, so that what failed is told, and its processes are ended. */
+const TRIAL_MS = 110_000;
 
 /** Runs a trial, and leaves no process behind, whatever fails: then the workers' logs are kept. */
 export async function withTrial(
@@ -169,11 +179,18 @@ export async function withTrial(
   body: (trial: Trial) => Promise<void>,
 ): Promise<void> {
   const trial = new Trial(options);
+  const timer = new AbortController();
+  const { signal } = timer;
+  const tooLong = delay(TRIAL_MS, undefined, { signal }).then(() => {
+    throw new Error(`the trial took longer than ${TRIAL_MS} ms`);
+  });
+  tooLong.catch(() => undefined);
   let passed = false;
   try {
-    await body(trial);
+    await Promise.race([body(trial), tooLong]);
     passed = true;
   } finally {
+    timer.abort();
     await trial.close(passed);
   }
 }

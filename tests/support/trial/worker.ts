@@ -1,11 +1,13 @@
 /** A worker of a trial: the runtime in a process of its own, with the trial's topology and hooks. See `process.ts`. */
-import { pino } from 'pino';
+import { destination } from 'pino';
 import { checkpointConfigSchema } from '../../../runtime/checkpoint/config.ts';
 import { deliveryConfigSchema } from '../../../runtime/delivery/config.ts';
 import { Engine } from '../../../runtime/engine.ts';
 import { createPublisher } from '../../../runtime/kafka/batching-publisher.ts';
 import { createKafkaClient } from '../../../runtime/kafka/client.ts';
 import { kafkaConfigSchema } from '../../../runtime/kafka/config.ts';
+import { logConfigSchema } from '../../../runtime/observability/config.ts';
+import { createLogger } from '../../../runtime/observability/logger.ts';
 import { stateConfigSchema } from '../../../runtime/state/config.ts';
 import { localStates } from '../../../runtime/task/local-states.ts';
 import { TopicCodec } from '../../../schemas/codec.ts';
@@ -15,7 +17,9 @@ import type { TaskReport, WorkerMessage, WorkerSettings } from './settings.ts';
 import { POISON, trialTopology } from './topology.ts';
 
 const settings = JSON.parse(process.env['TRIAL_SETTINGS'] ?? '{}') as WorkerSettings;
-const logger = pino({ level: 'info' }, pino.destination({ fd: 1, sync: true }));
+const logger = createLogger(logConfigSchema.parse({}), {
+  destination: destination({ fd: 1, sync: true }),
+});
 const hooks = new Hooks(settings.hooks);
 hooks.install();
 
@@ -87,6 +91,8 @@ async function stop(): Promise<void> {
 }
 
 process.once('SIGTERM', () => void stop());
+// The test run is gone.
+process.once('disconnect', () => process.exit(1));
 process.on('message', (message) => {
   if (message === 'status') tell({ type: 'status', tasks: tasksOf(engine) });
 });
