@@ -296,8 +296,9 @@ export class Table<V> {
     entry.at = at;
     entry.deleted = deleted;
     if (!deleted) entry.bytes = bytes;
-    entry.start = start;
-    entry.end = end;
+    // A deletion has no bytes: room on the disk is reserved by what entries say.
+    entry.start = deleted ? 0 : start;
+    entry.end = deleted ? 0 : end;
     this.#overlay.set(key, entry);
   }
 

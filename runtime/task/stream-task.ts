@@ -358,11 +358,11 @@ export class StreamTask {
     this.#broken ??= new Error('the task is closed');
     await this.#options.producer.close();
     this.#options.metrics?.close();
-    const { state, logger, partition } = this.#options;
+    const { state, logger } = this.#options;
     state.rollback();
     // What it cannot flush, for a full disk, is in the changelog.
     await state.close().catch((error: unknown) => {
-      logger.warn({ partition, error: errorMessage(error) }, 'state closed behind its changelog');
+      logger.warn({ error: errorMessage(error) }, 'state closed behind its changelog');
     });
   }
 }

@@ -55,7 +55,7 @@ export class SubTopologyRunner implements PartitionHandler {
     this.#options = options;
     const { pipeline, sub } = options;
     this.#logger = options.logger.child({ pipeline, subTopology: sub.name });
-    this.#opener = new TaskOpener({ ...options, logger: this.#logger });
+    this.#opener = new TaskOpener(options);
   }
 
   get name(): string {
@@ -236,6 +236,7 @@ export class SubTopologyRunner implements PartitionHandler {
   /** After a failure of a task: waits before the next attempt. False when there is to be none. */
   async #recover(slot: TaskSlot, error: unknown, control: BatchControl): Promise<boolean> {
     const { partition } = slot;
+    const epoch = slot.task?.counters.epochs;
     this.#countFailure(slot, error);
     // Fenced: perhaps the group moved the partition away. The heartbeat after a full interval tells, before
     // this member fences the rightful owner in turn.
@@ -246,7 +247,7 @@ export class SubTopologyRunner implements PartitionHandler {
       return false;
     }
     this.#logger.warn(
-      { partition, attempt: slot.attempts, error: errorMessage(error) },
+      { partition, epoch, attempt: slot.attempts, error: errorMessage(error) },
       'task failed, opening it again from what is committed',
     );
     await waitWithHeartbeat(fenced ? 2_500 : backoffMs(slot.attempts, RETRY), control.heartbeat);

@@ -1,12 +1,13 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { changelogOf, type TopicName } from '../../schemas/topics.ts';
-import { errorMessage } from '../errors.ts';
+import { errorMessage, ReachflowError } from '../errors.ts';
 import { committedOffsets, deleteRecordsBefore } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { manyPartitionOffsets, type PartitionOffsets } from '../kafka/partition-offsets.ts';
 import { readPartition } from '../kafka/partition-reader.ts';
+import { taskLogger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
@@ -166,7 +167,13 @@ export class TaskOpener {
     log: PartitionOffsets | undefined,
     onProgress: (progress: RestoreProgress) => void,
   ): Promise<StreamTask> {
-    const { states, sub, client, logger } = this.#options;
+    const { states, sub, client, pipeline } = this.#options;
+    let opened: StreamTask | undefined;
+    const logger = taskLogger(
+      this.#options.logger,
+      { pipeline, subTopology: sub.name, partition },
+      () => (opened === undefined ? {} : { epoch: opened.counters.epochs + 1 }),
+    );
     const specs = [...new Set(sub.nodes.flatMap(({ stores }) => stores))];
     const state =
       log === undefined
@@ -176,13 +183,14 @@ export class TaskOpener {
           )
         : await states.open(this.identity(partition), specs, log);
     try {
-      if (log !== undefined) await this.#restore(partition, state, log, onProgress);
+      if (log !== undefined) await this.#restore(partition, state, log, logger, onProgress);
     } catch (error) {
       await state.close();
       throw error;
     }
     const task = new StreamTask({
       ...this.#options,
+      logger,
       partition,
       producer,
       state,
@@ -192,10 +200,11 @@ export class TaskOpener {
       metrics: this.#options.metrics?.task(this.#options.pipeline, sub.name),
       onBoundary: (offset) => {
         deleteRecordsBefore(client, this.#changelog, partition, offset).catch((error: unknown) => {
-          logger.warn({ partition, error: errorMessage(error) }, 'changelog not shortened yet');
+          logger.warn({ error: errorMessage(error) }, 'changelog not shortened yet');
         });
       },
     });
+    opened = task;
     try {
       await task.start();
       for (const { topic, atEnd } of sources) if (atEnd) task.atEnd(topic);
@@ -211,15 +220,36 @@ export class TaskOpener {
     partition: number,
     state: TaskState,
     log: PartitionOffsets,
+    logger: Logger,
     onProgress: (progress: RestoreProgress) => void,
   ): Promise<void> {
-    const { client, logger } = this.#options;
-    const { low, lastStable } = log;
     const changelog = { topic: this.#changelog, partition };
+    const { client } = this.#options;
     if (state.position !== undefined && !(await isOfLog(state, client, changelog, log))) {
-      logger.warn({ partition }, 'local state is not of this changelog, it is restored');
+      logger.warn('local state is not of this changelog, it is restored');
       state.clear();
     }
+    const hadState = state.position !== undefined;
+    try {
+      await this.#readTail(partition, state, log, onProgress);
+    } catch (error) {
+      if (!hadState || !(error instanceof ReachflowError) || error.code !== 'CHANGELOG_CORRUPT') {
+        throw error;
+      }
+      logger.warn({ error: error.message }, 'the changelog does not continue the local state');
+      state.clear();
+      await this.#readTail(partition, state, log, onProgress);
+    }
+  }
+
+  async #readTail(
+    partition: number,
+    state: TaskState,
+    { low, lastStable }: PartitionOffsets,
+    onProgress: (progress: RestoreProgress) => void,
+  ): Promise<void> {
+    const { client } = this.#options;
+    const changelog = { topic: this.#changelog, partition };
     const from = state.startRestore(low, lastStable);
     const total = Number(lastStable - from);
     const metrics = this.#options.metrics?.task(this.#options.pipeline, this.#options.sub.name);

@@ -192,6 +192,23 @@ describe('a stream with a stream', () => {
     expect(show(driver)).toEqual([['pair', 9]]);
   });
 
+  it('late() takes what comes too late for its partners', async () => {
+    await run((t) => {
+      const joined = t
+        .stream('webhook.received')
+        .joinStream('clicks', t.stream('contact.golden'), { withinMs: 10 * SECOND }, () => 'pair');
+      joined.ignore('only what is late counts');
+      joined
+        .late()
+        .map('show', () => shown(['late']))
+        .to('event.recorded');
+    });
+    await left('a', 60);
+    await left('b', 0);
+    expect(show(driver)).toEqual([['late']]);
+    expect(driver.deadLetters()).toEqual([]);
+  });
+
   it('remembers through a crash, and forgets what can find no partner any more', async () => {
     await run(pairs(10 * SECOND));
     await left('a', 0);

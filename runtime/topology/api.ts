@@ -66,7 +66,7 @@ export interface Stream<V> {
     other: Stream<W>,
     options: StreamJoinOptions<V, W>,
     joiner: (left: V, right: W, key: string) => R,
-  ): Stream<R>;
+  ): JoinedStream<R, V | W>;
   /** Joins with a table that each process holds whole, by any key: no repartitioning, for small tables. */
   joinGlobal<T extends TopicName, Row, R>(
     name: string,
@@ -100,6 +100,12 @@ export interface Stream<V> {
 /** A stream with named outputs beside it. */
 export interface WithOutputs<V, O extends Record<string, unknown>> extends Stream<V> {
   output<K extends keyof O & string>(name: K): Stream<O[K]>;
+}
+
+/** Pairs of two streams. */
+export interface JoinedStream<R, V> extends Stream<R> {
+  /** Records that came too late to find their partners. Those that nobody takes go to the DLQ, code `LATE`. */
+  late(): Stream<V>;
 }
 
 /** The newest value of each key. */
