@@ -14,6 +14,7 @@ import { stateConfigSchema } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
+import type { WorkName } from './harness/contestant.ts';
 import { serve, type Work } from './harness/protocol.ts';
 import { readsOf, topologies } from './topologies.ts';
 
@@ -29,8 +30,15 @@ const { values } = parseArgs({
   },
 });
 
+function workName(given: string): WorkName {
+  const known = Object.keys(topologies) as WorkName[];
+  const found = known.find((name) => name === given);
+  if (found === undefined) throw new Error(`there is no work ${given}, only ${known.join(', ')}`);
+  return found;
+}
+
 const logger = pino({ level: 'warn' }, pino.destination(2));
-const topology = topologies[values.work === 't0' ? 't0' : 't1'];
+const topology = topologies[workName(values.work)];
 
 /** As in production, unless the harness wants checkpoints more often. */
 function checkpointConfig(): CheckpointConfig {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import {
   changelogOf,
   DLQ_RETENTION_MS,
@@ -7,6 +8,7 @@ import {
   topicNames,
   topics,
 } from '../schemas/topics.ts';
+import { backoffMs } from './backoff.ts';
 import type { Sink } from './delivery/sink.ts';
 import { ReachflowError } from './errors.ts';
 import { ensureTopics, type TopicPlan, topicPartitions } from './kafka/admin.ts';
@@ -18,6 +20,8 @@ type SinkTopics = Pick<Sink, 'name' | 'topics'>;
 
 /** Internal topics: a packed record or a segment has at most about 700 KB. */
 const INTERNAL_BYTES = 1_048_576;
+/** How often to look for topics that were just made: some seconds. */
+const MAX_LOOKS = 12;
 
 function sourceTopics(partitions: number): TopicPlan[] {
   return topicNames.map((name) => {
@@ -154,9 +158,22 @@ export async function applyTopicPlan(
   plans: readonly TopicPlan[],
 ): Promise<ReadonlyMap<string, number>> {
   await ensureTopics(client, plans);
-  const actual = await topicPartitions(client);
+  const actual = await whenThere(client, plans);
   for (const topology of topologies) checkPartitions(topology, actual);
   return actual;
+}
+
+/** A broker may not know yet what the controller has just made, for us or for a worker that starts beside us. */
+async function whenThere(
+  client: KafkaClient,
+  plans: readonly TopicPlan[],
+): Promise<ReadonlyMap<string, number>> {
+  for (let attempt = 1; ; attempt += 1) {
+    const actual = await topicPartitions(client);
+    const missing = plans.filter(({ name }) => !actual.has(name));
+    if (missing.length === 0 || attempt === MAX_LOOKS) return actual;
+    await delay(backoffMs(attempt, { initialMs: 50, maxMs: 1_000 }));
+  }
 }
 
 function checkPartitions(topology: Topology, actual: ReadonlyMap<string, number>): void {

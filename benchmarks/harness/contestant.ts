@@ -12,7 +12,7 @@ import {
   startCommand,
 } from './protocol.ts';
 
-export type WorkName = 't0' | 't1';
+export type WorkName = 't0' | 't1' | 't1-heavy';
 
 /** What a contestant's process is started with. */
 export interface ProcessContext {

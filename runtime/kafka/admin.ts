@@ -152,7 +152,10 @@ export async function committedOffsets(
     return new Map(
       found
         .toSorted((a, b) => a.partition - b.partition)
-        .map(({ partition, offset }) => [partition, offset === '-1' ? undefined : BigInt(offset)]),
+        .map(({ partition, offset }) => [
+          partition,
+          offset.startsWith('-') ? undefined : BigInt(offset),
+        ]),
     );
   });
 }

@@ -6,7 +6,7 @@ import { EpochBatches, type PartitionBatches } from './epoch-batches.ts';
 import type { Broker, TransactionIdentity } from './kafkajs-internals.ts';
 import { partitionOfKey } from './murmur2.ts';
 import { PartitionWriter, type ProducerIdentity } from './produce.ts';
-import { isFenced, isUnreachable } from './protocol-errors.ts';
+import { isFenced, isTooLarge, isUnreachable } from './protocol-errors.ts';
 
 /** Position of a group that is committed with an epoch; logical names. */
 export interface EpochOffset {
@@ -300,6 +300,17 @@ function commitFailed(error: unknown): ReachflowError {
       domain: 'external',
       cause: error,
     });
+  }
+  if (isTooLarge(error)) {
+    return new ReachflowError(
+      `the broker does not take a record of this size: ${errorMessage(error)}`,
+      {
+        code: 'RECORD_TOO_LARGE',
+        domain: 'user',
+        hint: 'Raise max.message.bytes of the topic (maxMessageBytes in schemas/topics.ts), or make the step write less.',
+        cause: error,
+      },
+    );
   }
   const unreachable = isUnreachable(error);
   return new ReachflowError(`the transaction was not committed: ${errorMessage(error)}`, {

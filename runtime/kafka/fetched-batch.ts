@@ -1,3 +1,4 @@
+import { noteFetched } from './fetch-progress.ts';
 import type { AbortedTransaction } from './read-committed.ts';
 import type { KafkaRecord } from './record.ts';
 import { decodeFetched } from './record-batch-decoder.ts';
@@ -50,6 +51,7 @@ export class FetchedBatch {
     const { records, nextOffset } = decodeFetched(data.messages, aborted, this.#from);
     this.messages = records;
     this.#next = nextOffset;
+    noteFetched(topic, data.partition, BigInt(data.highWatermark));
   }
 
   isEmpty(): boolean {

@@ -225,6 +225,7 @@ class ConsumerSession implements PartitionConsumer {
     this.#held = new Set(held.map(({ topic, partition }) => `${topic}/${partition}`));
     this.#holding = held;
     this.#rebalancing = false;
+    this.#unpauseLost(held);
     // One assignment after the other: a rebalance may come while the last is still being taken up.
     const before = this.#assigned;
     this.#assigned = before
@@ -300,6 +301,14 @@ class ConsumerSession implements PartitionConsumer {
     await this.#consumer?.commitOffsets([
       { topic: this.#client.physical(topic), partition, offset },
     ]);
+  }
+
+  /** What was taken away is paused no longer: whoever gets it back begins anew. */
+  #unpauseLost(held: readonly TopicPartition[]): void {
+    const holds = new Set(held.map(({ topic, partition }) => `${topic}/${partition}`));
+    for (const [key, { topic, partition }] of this.#paused) {
+      if (!holds.has(key)) this.resume(topic, partition);
+    }
   }
 
   pause(topic: string, partition: number): void {

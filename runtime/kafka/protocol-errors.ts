@@ -87,6 +87,12 @@ export function isFenced(error: unknown): boolean {
   return code !== undefined && FENCED.has(code);
 }
 
+/** True when a record or a batch is over the broker's limit: the same again is refused again. */
+export function isTooLarge(error: unknown): boolean {
+  const code = protocolCode(error);
+  return code === CODE.messageTooLarge || code === CODE.recordListTooLarge;
+}
+
 /** True when a member of a consumer group has to join it again. */
 export function isGroupChange(error: unknown): boolean {
   const code = protocolCode(error);

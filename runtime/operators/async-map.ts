@@ -94,6 +94,7 @@ class AsyncMap implements Operator {
   readonly #journal: TtlStore<unknown> | undefined;
   readonly #counters: AsyncCounters;
   #pending: Pending[] = [];
+  #isDisposed = false;
 
   constructor(
     context: OperatorContext,
@@ -130,7 +131,7 @@ class AsyncMap implements Operator {
       try {
         return { outcome: await this.#attempt(record.value) };
       } catch (error) {
-        if (attempt <= retries && !isBrokenCircuitError(error)) {
+        if (attempt <= retries && !this.#isDisposed && !isBrokenCircuitError(error)) {
           await delay(backoffMs(attempt, { initialMs, maxMs: MAX_BACKOFF_MS }));
           continue;
         }
@@ -164,6 +165,12 @@ class AsyncMap implements Operator {
       `${this.#context.name} failed after ${attempts} attempts: ${errorMessage(cause)}`,
       { code: 'ASYNC_STEP_FAILED', domain: 'external', retry: 'backoff', cause },
     );
+  }
+
+  /** What waits for its turn is not called any more; calls under way end by their time-out at the latest. */
+  dispose(): void {
+    this.#isDisposed = true;
+    this.#queue.clear();
   }
 
   /** In the order of the records, whichever call ends first. */

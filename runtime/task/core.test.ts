@@ -67,9 +67,9 @@ async function coreOf(declare: (t: TopologyBuilder) => void, reads = (_topic: st
     counters,
     process: async (payload: string, seconds = 0) =>
       core.process('webhook.received', await record(payload, seconds)),
-    pass: (ms: number) => {
+    pass: (ms: number, isAtEnd = true) => {
       now += ms;
-      core.tick();
+      core.tick(() => isAtEnd);
     },
   };
 }
@@ -154,6 +154,17 @@ describe('TaskCore', () => {
     expect(fired).toBe(0);
     pass(SECOND);
     expect([fired, core.watermark]).toEqual([1, T0 + 3_599 * SECOND]);
+  });
+
+  it('takes silence for nothing while a source is not fetched: what comes then is not late', async () => {
+    const { core, process, pass } = await coreOf(timed(() => undefined));
+    await process('', 0);
+    core.seen('webhook.received', true, true);
+    const before = core.watermark;
+    pass(3_600 * SECOND, false);
+    expect(core.watermark).toBe(before);
+    pass(SECOND, true);
+    expect(core.watermark).toBeGreaterThan(before);
   });
 
   it('names the step of what throws outside of a record, too', async () => {

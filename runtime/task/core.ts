@@ -209,12 +209,18 @@ export class TaskCore {
   /**
    * Lets time pass without records: sources that are silent become idle, and then event time follows the wall clock
    * at their distance, so that windows close. Call about each half second, outside of an epoch; `drain` follows.
+   * @param isAtEnd whether it is known of now that a source has nothing more: while nothing is fetched, silence says
+   *   nothing.
    */
-  tick(): void {
+  tick(isAtEnd: (topic: string) => boolean = () => true): void {
     const now = this.#options.now();
     for (const { source, channel, atEnd, lastRecordAt } of this.#inputs.values()) {
       if (source.kind !== 'topic' || channel === NO_CHANNEL || !atEnd) continue;
       const { idleAfterMs, disorderMs } = source.time;
+      if (!isAtEnd(source.topic)) {
+        this.#watermarks.setIdle(channel, false);
+        continue;
+      }
       if (now - lastRecordAt < idleAfterMs) continue;
       this.#watermarks.setIdle(channel, true);
       this.#watermarks.advance(channel, now - idleAfterMs - disorderMs);
@@ -264,6 +270,11 @@ export class TaskCore {
   saveWatermarks(): void {
     if (!this.#isTimed || !this.#watermarks.takeChanged()) return;
     this.#options.state.setMeta(WATERMARKS, this.#watermarks.encode());
+  }
+
+  /** Its operators do nothing more: work under way is given up. */
+  dispose(): void {
+    for (const { operator } of this.#assembly.members) operator.dispose?.();
   }
 
   #drop(step: string, reason: string): void {

@@ -148,17 +148,13 @@ export class StreamTask {
    */
   async run(batch: Batch, heartbeat: () => Promise<void>): Promise<void> {
     // The group changes between two epochs: the task is as good as before, should the partition stay.
-    const changed: unknown[] = [];
-    const beat = () => heartbeat().catch((error: unknown) => void changed.push(error));
-    await this.#serially(() => this.#run(batch, beat, () => changed.length > 0));
-    if (changed.length > 0) throw changed[0];
+    const left = new AbortController();
+    const beat = () => heartbeat().catch((error: unknown) => left.abort(error));
+    await this.#serially(() => this.#run(batch, beat, left.signal));
+    left.signal.throwIfAborted();
   }
 
-  async #run(
-    batch: Batch,
-    heartbeat: () => Promise<void>,
-    interrupted: () => boolean,
-  ): Promise<void> {
+  async #run(batch: Batch, heartbeat: () => Promise<void>, left: AbortSignal): Promise<void> {
     const { topic, records, nextOffset, atEnd } = batch;
     if (isTopicName(topic)) {
       const { codec } = this.#options;
@@ -180,10 +176,10 @@ export class StreamTask {
         await this.#finishEpoch('always');
       } catch (error) {
         if (!(error instanceof RetryLater)) throw error;
-        next = await this.#beforeRetry(batch, began, error, heartbeat);
+        next = await this.#beforeRetry(batch, began, error, heartbeat, left);
       }
       if (next < records.length) await heartbeat();
-      if (interrupted()) return;
+      if (left.aborted) return;
     }
     this.#epochs.moveTo(topic, nextOffset);
     if (this.position(topic) !== this.committedPosition(topic)) {
@@ -218,6 +214,7 @@ export class StreamTask {
     from: number,
     { source, afterMs }: RetryLater,
     heartbeat: () => Promise<void>,
+    left: AbortSignal,
   ): Promise<number> {
     const { topic, records } = batch;
     this.#rollback();
@@ -232,7 +229,7 @@ export class StreamTask {
     }
     this.#options.logger.info({ topic, offset: source.record.offset, afterMs }, 'retry later');
     const { wait = waitWithHeartbeat } = this.#options;
-    await wait(Math.min(afterMs, MAX_RETRY_WAIT_MS), heartbeat);
+    await wait(Math.min(afterMs, MAX_RETRY_WAIT_MS), heartbeat, left);
     return at;
   }
 
@@ -240,6 +237,7 @@ export class StreamTask {
   #rollback(): void {
     this.#epochs.rollback();
     this.#epochRecords = 0;
+    this.#core.dispose();
     this.#core = this.#newCore();
     this.#core.start();
     for (const [topic, atEnd] of this.#ends) this.#core.seen(topic, atEnd, true);
@@ -266,12 +264,15 @@ export class StreamTask {
     this.#core.seen(topic, true, false);
   }
 
-  /** Lets time pass without records: idleness, wall-clock timers. Call about each half second. @throws as `run`. */
-  tick(): Promise<void> {
+  /**
+   * Lets time pass without records: idleness, wall-clock timers. Call about each half second. @throws as `run`.
+   * @param isAtEnd whether a source is known to be read to its end now; by default it is while the last batch said so.
+   */
+  tick(isAtEnd?: (topic: string) => boolean): Promise<void> {
     return this.#serially(async () => {
       if (this.#options.now() < this.#retryAt) return;
       await this.#orLater(async () => {
-        this.#core.tick();
+        this.#core.tick(isAtEnd);
         await this.#core.drain();
         await this.#finishEpoch('if needed');
       });
@@ -356,6 +357,7 @@ export class StreamTask {
   async close(): Promise<void> {
     await this.#last;
     this.#broken ??= new Error('the task is closed');
+    this.#core.dispose();
     await this.#options.producer.close();
     this.#options.metrics?.close();
     const { state, logger } = this.#options;

@@ -4,6 +4,7 @@ import type { TopicName } from '../../schemas/topics.ts';
 import { backoffMs, waitWithHeartbeat } from '../backoff.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { deleteRecordsBefore } from '../kafka/admin.ts';
+import { lastFetched } from '../kafka/fetch-progress.ts';
 import {
   type BatchControl,
   GroupChanged,
@@ -17,6 +18,8 @@ import type { TaskStatus } from '../observability/process-status.ts';
 import { taskStatusOf } from '../observability/task-status.ts';
 import type { FollowedTable } from '../state/broadcast-table.ts';
 import { groupOf, sourcesOf } from '../topology/graph.ts';
+import { asFatal, isFenced, isRetriable } from './failures.ts';
+import type { StreamTask } from './stream-task.ts';
 import { TaskOpener, type TaskOpenerOptions } from './task-opener.ts';
 import { TaskSlot } from './task-slot.ts';
 
@@ -32,6 +35,10 @@ const MAX_ATTEMPTS = 60;
 /** A step that threw is tried again this often: then it is a bug, and its task stands still. */
 const MAX_STEP_ATTEMPTS = 3;
 const TICK_MS = 250;
+/** How long to look at the group before fencing whoever fenced us: longer than a heartbeat's interval. */
+const FENCED_MS = 2_500;
+/** A fetch that is older says nothing of now: fetches wait at most `kafka.fetchMaxWaitMs`, 5 s. */
+const FRESH_FETCH_MS = 6_000;
 /** How often what was read of repartition topics is deleted, ms. */
 const PURGE_MS = 30_000;
 
@@ -145,24 +152,44 @@ export class SubTopologyRunner implements PartitionHandler {
 
   async #openMissing(): Promise<void> {
     if (this.#stopped) return;
-    const slots = this.slots.filter(({ life }) => ['created', 'backoff', 'fenced'].includes(life));
+    const now = Date.now();
+    const slots = this.slots.filter(
+      ({ life, notBefore }) => now >= notBefore && ['created', 'backoff', 'fenced'].includes(life),
+    );
     if (slots.length === 0) return;
     const began = Date.now();
     const partitions = slots.map(({ partition }) => partition);
     for (const slot of slots) slot.on('open');
     try {
-      const tasks = await this.#opener.open(partitions, (progress) => {
+      const { tasks, failures } = await this.#opener.open(partitions, (progress) => {
         const slot = this.#slots.get(progress.partition);
         if (slot !== undefined) slot.restore = progress;
         if (progress.done < progress.total) this.#logger.info(progress, 'restoring');
       });
       await this.#takeUp(slots, tasks);
+      for (const slot of slots) this.#couldNotOpen(slot, failures.get(slot.partition));
     } catch (error) {
       for (const slot of slots) if (slot.life === 'restoring') slot.on('error');
       throw error;
     }
     const restored = slots.reduce((sum, { restore }) => sum + (restore?.records ?? 0), 0);
     this.#logger.info({ partitions, restored, ms: Date.now() - began }, 'tasks running');
+  }
+
+  /** One that cannot be opened does not hold the others up: it is tried again by itself. */
+  #couldNotOpen(slot: TaskSlot, error: unknown): void {
+    if (error === undefined || slot.life !== 'restoring') return;
+    const { partition } = slot;
+    slot.on('error');
+    this.#countFailure(slot, error);
+    this.#logger.warn(
+      { partition, attempt: slot.attempts, error: errorMessage(error) },
+      'task cannot be opened yet',
+    );
+    if (this.#isEnough(slot, error)) return;
+    void delay(slot.notBefore - Date.now())
+      .then(() => this.#openAll())
+      .catch((again: unknown) => this.#openLater(again));
   }
 
   async #takeUp(
@@ -177,6 +204,8 @@ export class SubTopologyRunner implements PartitionHandler {
         slot.kept = this.#options.states.keep(this.#opener.identity(slot.partition), task);
       if (slot.life === 'restoring') {
         slot.on('restored');
+        for (const { topic, key } of slot.missed.values()) this.#tellTable(slot, task, topic, key);
+        slot.missed.clear();
         continue;
       }
       // Revoked while it was opened.
@@ -219,15 +248,18 @@ export class SubTopologyRunner implements PartitionHandler {
           await waitWithHeartbeat(RETRY.initialMs, control.heartbeat);
           continue;
         }
-        await slot.task.run(
-          { topic, records: batch.records, nextOffset, atEnd },
-          control.heartbeat,
-        );
+        await slot.task.run({ topic, records: batch.records, nextOffset, atEnd }, async () => {
+          await control.heartbeat();
+          if (control.stale()) throw new GroupChanged(new Error('the consumer stops'));
+        });
         slot.attempts = 0;
         slot.bugs = 0;
         return;
       } catch (error) {
-        if (error instanceof GroupChanged) throw error;
+        if (error instanceof GroupChanged) {
+          if (control.stale()) return;
+          throw error;
+        }
         if (!(await this.#recover(slot, error, control))) return;
       }
     }
@@ -240,8 +272,7 @@ export class SubTopologyRunner implements PartitionHandler {
     this.#countFailure(slot, error);
     // Fenced: perhaps the group moved the partition away. The heartbeat after a full interval tells, before
     // this member fences the rightful owner in turn.
-    const fenced = error instanceof ReachflowError && error.code === 'FENCED';
-    await this.#drop(slot, fenced ? 'fence' : 'error');
+    await this.#drop(slot, isFenced(error) ? 'fence' : 'error');
     if (this.#isEnough(slot, error)) {
       control.pause();
       return false;
@@ -250,7 +281,7 @@ export class SubTopologyRunner implements PartitionHandler {
       { partition, epoch, attempt: slot.attempts, error: errorMessage(error) },
       'task failed, opening it again from what is committed',
     );
-    await waitWithHeartbeat(fenced ? 2_500 : backoffMs(slot.attempts, RETRY), control.heartbeat);
+    await waitWithHeartbeat(slot.notBefore - Date.now(), control.heartbeat);
     return true;
   }
 
@@ -259,6 +290,7 @@ export class SubTopologyRunner implements PartitionHandler {
     slot.attempts += 1;
     slot.restarts += 1;
     if (!isRetriable(error)) slot.bugs += 1;
+    slot.notBefore = Date.now() + (isFenced(error) ? FENCED_MS : backoffMs(slot.attempts, RETRY));
     metrics?.task(pipeline, sub.name).restarted();
   }
 
@@ -303,26 +335,39 @@ export class SubTopologyRunner implements PartitionHandler {
       if (task === undefined || slot.ticking) continue;
       slot.ticking = true;
       task
-        .tick()
-        .catch((error: unknown) => this.#brokenAside(slot, error))
+        .tick((topic) => this.#isAtEnd(task, topic))
+        .catch((error: unknown) => this.#brokenAside(slot, task, error))
         .finally(() => {
           slot.ticking = false;
         });
     }
   }
 
+  /** Whether a fetch of just now found nothing behind what the task has processed. */
+  #isAtEnd(task: StreamTask, topic: string): boolean {
+    const fetched = lastFetched(this.#options.client.physical(topic), task.partition);
+    const position = task.position(topic);
+    if (fetched === undefined || position === undefined) return false;
+    return position >= fetched.highWatermark && Date.now() - fetched.at < FRESH_FETCH_MS;
+  }
+
   #tableChanged(topic: TopicName, key: string): void {
     for (const slot of this.#slots.values()) {
       const { task } = slot;
-      if (task === undefined) continue;
-      task.tableChanged(topic, key);
-      task.runTableChanges().catch((error: unknown) => this.#brokenAside(slot, error));
+      if (task !== undefined) this.#tellTable(slot, task, topic, key);
+      else if (slot.life === 'restoring') slot.missed.set(`${topic}/${key}`, { topic, key });
     }
   }
 
+  #tellTable(slot: TaskSlot, task: StreamTask, topic: TopicName, key: string): void {
+    task.tableChanged(topic, key);
+    task.runTableChanges().catch((error: unknown) => this.#brokenAside(slot, task, error));
+  }
+
   /** A task broke between two batches: opened again here, or by the next batch. */
-  #brokenAside(slot: TaskSlot, error: unknown): void {
-    if (this.#stopped || slot.life !== 'running') return;
+  #brokenAside(slot: TaskSlot, task: StreamTask, error: unknown): void {
+    // Another one may have met the same failure, and have opened the task anew since.
+    if (this.#stopped || slot.life !== 'running' || slot.task !== task) return;
     const { partition } = slot;
     this.#logger.warn({ partition, error: errorMessage(error) }, 'task failed between batches');
     this.#countFailure(slot, error);
@@ -330,9 +375,9 @@ export class SubTopologyRunner implements PartitionHandler {
   }
 
   async #reopen(slot: TaskSlot, error: unknown): Promise<void> {
-    await this.#drop(slot, 'error');
+    await this.#drop(slot, isFenced(error) ? 'fence' : 'error');
     if (this.#isEnough(slot, error)) return;
-    await delay(backoffMs(slot.attempts, RETRY));
+    await delay(slot.notBefore - Date.now());
     await this.#openAll();
   }
 
@@ -351,18 +396,4 @@ export class SubTopologyRunner implements PartitionHandler {
       }
     }
   }
-}
-
-function isRetriable(error: unknown): boolean {
-  if (!(error instanceof ReachflowError)) return false;
-  return error.retry === 'backoff' || error.code === 'FENCED';
-}
-
-function asFatal(error: unknown): ReachflowError {
-  if (error instanceof ReachflowError) return error;
-  return new ReachflowError(errorMessage(error), {
-    code: 'TASK_FAILED',
-    domain: 'internal',
-    cause: error,
-  });
 }

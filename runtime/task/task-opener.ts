@@ -52,6 +52,12 @@ interface SourcePosition {
   readonly atEnd: boolean;
 }
 
+export interface OpenedTasks {
+  readonly tasks: ReadonlyMap<number, StreamTask>;
+  /** Why the others could not be opened, by partition. */
+  readonly failures: ReadonlyMap<number, unknown>;
+}
+
 /** How often a restore says how far it is, ms. */
 const PROGRESS_MS = 2_000;
 
@@ -71,30 +77,34 @@ export class TaskOpener {
   }
 
   /**
-   * All or none. @throws ReachflowError; what was opened is closed again.
+   * A task that cannot be opened fails alone. @throws ReachflowError for what concerns all of them: then none is open.
    * @param onProgress called now and then while state is restored.
    */
   async open(
     partitions: readonly number[],
     onProgress: (progress: RestoreProgress) => void,
-  ): Promise<Map<number, StreamTask>> {
+  ): Promise<OpenedTasks> {
     const opened = await settled(partitions.map((partition) => this.#fence(partition)));
     try {
       if (opened.error !== undefined) throw opened.error;
       const positions = await this.#positions(partitions);
       const log = await this.#logOffsets(partitions);
-      const tasks = await settled(
-        opened.values.map((producer, i) => {
+      const tasks = new Map<number, StreamTask>();
+      const failures = new Map<number, unknown>();
+      await Promise.all(
+        opened.values.map(async (producer, i) => {
           const partition = partitions[i] ?? 0;
           const sources = positions.get(partition) ?? [];
-          return this.#task(partition, producer, sources, log.get(partition), onProgress);
+          try {
+            const own = log.get(partition);
+            tasks.set(partition, await this.#task(partition, producer, sources, own, onProgress));
+          } catch (error) {
+            await producer.close();
+            failures.set(partition, error);
+          }
         }),
       );
-      if (tasks.error !== undefined) {
-        await Promise.all(tasks.values.map((task) => task.close()));
-        throw tasks.error;
-      }
-      return new Map(tasks.values.map((task) => [task.partition, task]));
+      return { tasks, failures };
     } catch (error) {
       await Promise.all(opened.values.map((producer) => producer.close()));
       throw error;

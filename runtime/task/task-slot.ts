@@ -1,3 +1,4 @@
+import type { TopicName } from '../../schemas/topics.ts';
 import type { ReachflowError } from '../errors.ts';
 import { nextLife, type TaskEvent, type TaskLife } from './lifecycle.ts';
 import type { KeptTask } from './state-service.ts';
@@ -11,6 +12,10 @@ export class TaskSlot {
   task: StreamTask | undefined;
   /** Why it stands still, when it failed. */
   failure: ReachflowError | undefined;
+  /** When it may be opened again, ms since the epoch. */
+  notBefore = 0;
+  /** Table rows that changed while it was being opened, as topic and key. */
+  readonly missed = new Map<string, { readonly topic: TopicName; readonly key: string }>();
   /** Attempts since it last worked. */
   attempts = 0;
   /** Those of them that waiting does not cure: a broker that was away is no reason to give up at the first bug. */

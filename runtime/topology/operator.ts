@@ -29,6 +29,8 @@ export interface Operator {
   onTableChange?(topic: TopicName, key: string): void;
   /** Before the epoch ends: resolves when nothing is under way any more. Called in topological order. */
   drain?(): Promise<void>;
+  /** The task has no more use for it: give up what is under way. */
+  dispose?(): void;
   /** The epoch's last moment: forward what was gathered in it. Called in topological order, after `drain`. */
   endEpoch?(): void;
 }
