@@ -202,10 +202,10 @@ describe('EpochProducer on a real broker', () => {
     batches.append(out, 0, 'k', Buffer.from('before'), 1);
     batches.append(out, 0, 'k', Buffer.alloc(7_000_000), 1);
     await expect(producer.commit(batches, [position(50n)])).rejects.toMatchObject({
-      code: 'COMMIT_FAILED',
-      retry: 'backoff',
+      code: 'RECORD_TOO_LARGE',
+      retry: 'none',
     });
-    await expect(send(producer, out, ['more'])).rejects.toMatchObject({ code: 'COMMIT_FAILED' });
+    await expect(send(producer, out, ['more'])).rejects.toMatchObject({ code: 'RECORD_TOO_LARGE' });
     const next = await EpochProducer.open(client, 'refused');
     await send(next, out, ['after']);
     await Promise.all([producer.close(), next.close()]);

@@ -153,7 +153,8 @@ export class EpochProducer {
   /**
    * Writes records and offsets in one transaction; either may be empty. The batches are of no further use.
    * @throws ReachflowError `FENCED` when another owner took over, or the coordinator aborted the transaction for its
-   *   age; `COMMIT_FAILED` (retry: backoff) otherwise: the outcome is then unknown. After either this producer is of
+   *   age; `RECORD_TOO_LARGE` when the broker will never take a record; `COMMIT_FAILED` (retry: backoff) otherwise: the
+   *   outcome is then unknown. After any of them this producer is of
    *   no further use: close it, open a new one and read the committed offsets.
    */
   async commit(batches: EpochBatches, offsets: readonly EpochOffset[]): Promise<CommitResult> {
