@@ -18,7 +18,7 @@ export interface TaskServices {
   writer(topic: TopicName): ValueWriter;
   isIdle(): boolean;
   now(): number;
-  drop(step: string, record: StreamRecord, reason: string): void;
+  drop(step: string, reason: string): void;
   deadLetter(step: string, record: StreamRecord, error: ReachflowError, tenant?: string): void;
   retryLater(record: StreamRecord, afterMs: number): never;
 }
@@ -166,7 +166,7 @@ export class Assembly {
         this.step = name;
         this.source = source;
       },
-      drop: (record, reason) => services.drop(name, record, reason),
+      drop: (_record, reason) => services.drop(name, reason),
       deadLetter: (record, error, tenant) => services.deadLetter(name, record, error, tenant),
       retryLater: services.retryLater,
     };

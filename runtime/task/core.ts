@@ -99,7 +99,7 @@ export class TaskCore {
       writer: (topic) => options.codec.writer(topic),
       isIdle: () => this.#watermarks.allIdle,
       now,
-      drop: (step, _record, reason) => this.#drop(step, reason),
+      drop: (step, reason) => this.#drop(step, reason),
       deadLetter: (step, record, error, tenant) =>
         this.#deadLetter(step, record.source, error, tenant),
       retryLater: ({ source }, afterMs) => {

@@ -8,9 +8,8 @@ export function isFenced(error: unknown): boolean {
 
 /** Whether waiting may help; what it cannot help is a bug of a step, or of ours. */
 export function isRetriable(error: unknown): boolean {
-  if (error instanceof RetryLater) return true;
-  if (!(error instanceof ReachflowError)) return false;
-  return error.retry === 'backoff' || error.code === 'FENCED';
+  if (error instanceof RetryLater || isFenced(error)) return true;
+  return error instanceof ReachflowError && error.retry === 'backoff';
 }
 
 /** What a process ends with. */

@@ -1,5 +1,5 @@
-import type { ValueWriter } from '../../schemas/codec.ts';
 import type { EpochOffset } from '../kafka/epoch-producer.ts';
+import type { EpochOutput } from '../topology/operator.ts';
 
 /**
  * What a task needs of Kafka: `EpochProducer` in production, a log in memory in the test driver and the simulation.
@@ -20,27 +20,9 @@ export interface TaskCommit {
 }
 
 /** The outputs of one epoch. */
-export interface TaskEpoch {
+export interface TaskEpoch extends Pick<EpochOutput, 'append' | 'appendWith'> {
   readonly count: number;
   readonly bytes: number;
-  append(
-    topic: string,
-    partition: number,
-    key: Buffer | string | null,
-    value: Buffer | null,
-    timestamp: number,
-    headers?: Readonly<Record<string, string | Buffer>>,
-  ): void;
-  /** As `append`, with a value that is written in place. */
-  appendWith(
-    topic: string,
-    partition: number,
-    key: Buffer | string | null,
-    timestamp: number,
-    headers: Readonly<Record<string, string | Buffer>> | undefined,
-    writer: ValueWriter,
-    value: unknown,
-  ): void;
   /** Throws it away. */
   release(): void;
 }
