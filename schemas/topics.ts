@@ -1,3 +1,4 @@
+import type { StoreName, StoreSpec } from './stores.ts';
 import type {
   CdcPublicCompaniesEnvelope,
   CdcPublicContactsEnvelope,
@@ -36,6 +37,8 @@ export interface TopicSpec {
   readonly cleanup: 'delete' | 'compact' | 'compact,delete';
   readonly retentionMs: number;
   readonly maxMessageBytes: number;
+  /** Where sinks keep its records; none where no sink writes it. */
+  readonly store?: StoreSpec;
 }
 
 /** Carries its value's type at compile time only. */
@@ -88,17 +91,49 @@ export const topics = {
     schema: 'event-recorded',
     partitions: 100,
     maxMessageBytes: PAYLOAD_BYTES,
+    store: {
+      table: 'events',
+      comment: 'Valid, deduplicated events.',
+      stores: ['clickhouse', 'elasticsearch'],
+      kind: 'append',
+      key: ['event_id'],
+      deletes: false,
+      time: 'occurred_at',
+      orderBy: ['tenant_id', 'occurred_at', 'event_id'],
+      lowCardinality: ['tenant_id', 'source', 'event_type'],
+      payload: ['payload'],
+    },
   }),
   'contact.golden': topic<Contact>({
     key: 'contact id',
     schema: 'contact',
     partitions: 100,
     cleanup: 'compact',
+    store: {
+      table: 'contacts',
+      comment: 'Contacts by id.',
+      stores: ['postgres', 'clickhouse', 'elasticsearch'],
+      kind: 'upsert',
+      key: ['id'],
+      deletes: true,
+      version: 'version',
+      lowCardinality: ['tenant_id'],
+    },
   }),
   'metric.tenant.count': topic<TenantCount>({
     key: 'tenant',
     schema: 'tenant-count',
     partitions: 50,
+    store: {
+      table: 'tenant_counts',
+      comment: 'Events per tenant and window.',
+      stores: ['clickhouse'],
+      kind: 'upsert',
+      key: ['tenant_id', 'window_start'],
+      deletes: false,
+      version: 'version',
+      lowCardinality: ['tenant_id'],
+    },
   }),
 } as const;
 
@@ -106,6 +141,17 @@ export type TopicName = keyof typeof topics;
 export type TopicValue<T extends TopicName> = NonNullable<(typeof topics)[T]['valueType']>;
 
 export const topicNames = Object.keys(topics) as TopicName[];
+
+/** The topics that a store keeps. */
+export function topicsOf(store: StoreName): TopicName[] {
+  return topicNames.filter((name) => storeOf(name)?.stores.includes(store) === true);
+}
+
+/** How stores keep a topic; undefined where none does. */
+export function storeOf(topic: TopicName): StoreSpec | undefined {
+  const spec: TopicSpec = topics[topic];
+  return spec.store;
+}
 
 /** Is this the logical name of a topic of the map? */
 export function isTopicName(name: string): name is TopicName {
@@ -118,6 +164,11 @@ export const DLQ_RETENTION_MS = 14 * DAY;
 /** The dead letter queue of one consumer of a topic: same partitions and key, original bytes, error in headers. */
 export function dlqOf(source: string, consumer: string): string {
   return `${source}.${consumer}.dlq`;
+}
+
+/** Where records wait that a sink could not write yet: same partitions and key as the topic. */
+export function retryOf(source: string, consumer: string): string {
+  return `${source}.${consumer}.retry`;
 }
 
 /** The log behind the state of one sub-topology's tasks, partitioned as they are; packed, and shortened by the tasks. */

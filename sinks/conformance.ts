@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RecordResult, Sink, SinkRecord } from '../runtime/delivery/sink.ts';
 import { ReachflowError } from '../runtime/errors.ts';
 import type { Contact } from '../schemas/types.ts';
-import { contact, contactRecord, HOSTILE_STRINGS } from './fixtures.ts';
+import { batchOf, contact, contactRecord, HOSTILE_STRINGS } from './fixtures.ts';
 
 /** Breaks and mends the way between the sinks of a harness and their store. */
 export interface Outage {
@@ -47,8 +47,8 @@ function statuses(results: readonly RecordResult[]): readonly string[] {
 }
 
 async function deliver(sink: Sink, ...batch: readonly SinkRecord[]): Promise<void> {
-  const results = await sink.write(batch);
-  const errors = results.flatMap((result) => (result.status === 'delivered' ? [] : [result.error]));
+  const results = await sink.write(batchOf(batch));
+  const errors = results.flatMap((result) => ('error' in result ? [result.error] : []));
   expect(errors).toEqual([]);
   expect(results).toHaveLength(batch.length);
 }
@@ -58,7 +58,7 @@ async function deliverAfterOutage(sink: Sink, batch: readonly SinkRecord[]): Pro
   let waiting = batch;
   for (let attempt = 0; attempt < 20 && waiting.length > 0; attempt++) {
     await sleep(50);
-    const results = await sink.write(waiting);
+    const results = await sink.write(batchOf(waiting));
     expect(results.map((result) => result.status)).not.toContain('rejected');
     waiting = waiting.filter((_, i) => results[i]?.status !== 'delivered');
   }
@@ -121,7 +121,7 @@ function describeWrites({ sink, harness, freshId }: Context): void {
   });
 
   it('takes an empty batch', async () => {
-    expect(await sink().write([])).toEqual([]);
+    expect(await sink().write(batchOf([]))).toEqual([]);
   });
 
   it('opens again, and beside another process, without changing anything', async () => {
@@ -235,7 +235,7 @@ function describeRejections({ sink, harness, freshId }: Context): void {
       const batch = Array.from({ length: 1_000 }, (_, i) =>
         contactRecord(freshId(), 1n, i === 617 ? fields : {}),
       );
-      const results = await sink().write(batch);
+      const results = await sink().write(batchOf(batch));
       const rejected = results.flatMap((result, i) => (result.status === 'delivered' ? [] : [i]));
       expect(rejected, name).toEqual([617]);
       const poison = results[617];
@@ -255,11 +255,13 @@ function describeRejections({ sink, harness, freshId }: Context): void {
   it('writes the good earlier version when the newest of a key is poison', async () => {
     for (const { name, fields } of harness().poison) {
       const id = freshId();
-      const results = await sink().write([
-        contactRecord(id, 1n, { full_name: 'first' }),
-        contactRecord(id, 2n, { full_name: 'good' }),
-        contactRecord(id, 3n, fields),
-      ]);
+      const results = await sink().write(
+        batchOf([
+          contactRecord(id, 1n, { full_name: 'first' }),
+          contactRecord(id, 2n, { full_name: 'good' }),
+          contactRecord(id, 3n, fields),
+        ]),
+      );
       const expected = ['delivered', 'delivered', 'rejected'];
       expect(
         results.map((result) => result.status),
@@ -271,15 +273,17 @@ function describeRejections({ sink, harness, freshId }: Context): void {
 
   it('rejects what it cannot order or find again', async () => {
     const id = freshId();
-    const results = await sink().write([
-      { ...contactRecord(id, 1n), key: 'another' },
-      { ...contactRecord('', 1n), key: '' },
-      contactRecord(id, -1n),
-      contactRecord(id, 2n ** 63n),
-      { ...contactRecord(id, 1n), value: { id, full_name: 7 } },
-      contactRecord(freshId(), 1n),
-    ]);
-    const codes = results.map((result) => (result.status === 'delivered' ? '' : result.error.code));
+    const results = await sink().write(
+      batchOf([
+        { ...contactRecord(id, 1n), key: 'another' },
+        { ...contactRecord('', 1n), key: '' },
+        contactRecord(id, -1n),
+        contactRecord(id, 2n ** 63n),
+        { ...contactRecord(id, 1n), value: { id, full_name: 7 } },
+        contactRecord(freshId(), 1n),
+      ]),
+    );
+    const codes = results.map((result) => ('error' in result ? result.error.code : ''));
     expect(codes).toEqual([...Array.from({ length: 5 }, () => 'INVALID_RECORD'), '']);
     expect(await harness().read(id)).toBeNull();
   });
@@ -296,10 +300,9 @@ function describeHostileStrings({ sink, harness, freshId }: Context): void {
         company: text,
         tags: [text, 'x'],
       };
-      const results = await sink().write([
-        contactRecord(id, 1n, fields),
-        contactRecord(freshId(), 1n),
-      ]);
+      const results = await sink().write(
+        batchOf([contactRecord(id, 1n, fields), contactRecord(freshId(), 1n)]),
+      );
       expect(results[1]?.status).toBe('delivered');
       const [result] = results;
       expect(result?.status).not.toBe('retry');
@@ -313,7 +316,7 @@ function describeHostileStrings({ sink, harness, freshId }: Context): void {
 
     it(`keeps as a key, or rejects, ${name}`, async () => {
       const id = `${freshId()}-${text}`;
-      const [result] = await sink().write([contactRecord(id, 1n)]);
+      const [result] = await sink().write(batchOf([contactRecord(id, 1n)]));
       expect(result?.status).not.toBe('retry');
       if (result?.status === 'rejected') return;
       expect(await harness().read(id)).toEqual(contact(id, 1n));
@@ -328,7 +331,7 @@ function describeOutages({ sink, harness, freshId }: Context): void {
     const batch = Array.from({ length: 30 }, () => contactRecord(freshId(), 1n));
     await harness().outage.cut();
     try {
-      const results = await sink().write(batch);
+      const results = await sink().write(batchOf(batch));
       expect(results).toHaveLength(batch.length);
       expect(statuses(results)).toEqual(['retry']);
       const [first] = results;
@@ -344,10 +347,9 @@ function describeOutages({ sink, harness, freshId }: Context): void {
   it('rejects an invalid record even then: the store has no say in it', async () => {
     await harness().outage.cut();
     try {
-      const results = await sink().write([
-        contactRecord(freshId(), -1n),
-        contactRecord(freshId(), 1n),
-      ]);
+      const results = await sink().write(
+        batchOf([contactRecord(freshId(), -1n), contactRecord(freshId(), 1n)]),
+      );
       expect(results.map((result) => result.status)).toEqual(['rejected', 'retry']);
     } finally {
       await harness().outage.restore();
@@ -359,7 +361,7 @@ function describeOutages({ sink, harness, freshId }: Context): void {
     await deliverAfterOutage(sink(), [contactRecord(freshId(), 1n)]);
     harness().outage.freeze();
     try {
-      expect(statuses(await sink().write(batch))).toEqual(['retry']);
+      expect(statuses(await sink().write(batchOf(batch)))).toEqual(['retry']);
     } finally {
       harness().outage.thaw();
     }

@@ -1,4 +1,4 @@
-import type { SinkRecord } from '../runtime/delivery/sink.ts';
+import type { SinkBatch, SinkRecord } from '../runtime/delivery/sink.ts';
 import type { Contact } from '../schemas/types.ts';
 
 /** A contact with every field filled. */
@@ -41,6 +41,12 @@ export function contactRecord(
     value,
     version,
   };
+}
+
+/** Records of one partition as a batch beside the stream: no position moves. */
+export function batchOf(records: readonly SinkRecord[]): SinkBatch {
+  const { topic, partition } = records[0] ?? { topic: 'contact.golden', partition: 0 };
+  return { topic, partition, range: undefined, records };
 }
 
 /** Strings that break careless encoders. */

@@ -10,6 +10,7 @@ const rejected: RecordResult = {
 };
 const retry: RecordResult = {
   status: 'retry',
+  of: 'store',
   error: new ReachflowError('away', { code: 'AWAY', domain: 'external', retry: 'backoff' }),
 };
 

@@ -14,7 +14,7 @@ describe('sink registry', () => {
     for (const { name, createSink } of sinks) {
       const sink = createSink(configs, { logger: pino({ level: 'silent' }) });
       expect(sink.name).toBe(name);
-      expect(sink.maxBatch).toBeGreaterThan(0);
+      expect(sink.limits.records).toBeGreaterThan(0);
       expect(sink.topics.length).toBeGreaterThan(0);
       expect(sink.topics.filter((topic) => !isTopicName(topic))).toEqual([]);
       await sink.close();

@@ -174,8 +174,8 @@ export class SinkRunner implements PartitionHandler {
     const { sink } = this.#options;
     if (!isTopicName(batch.topic)) return;
     const pending = await this.#decode(batch.topic, batch, control);
-    for (let from = 0; from < pending.length; from += sink.maxBatch) {
-      if (!(await this.#deliver(pending.slice(from, from + sink.maxBatch), control))) return;
+    for (let from = 0; from < pending.length; from += sink.limits.records) {
+      if (!(await this.#deliver(pending.slice(from, from + sink.limits.records), control))) return;
     }
     await control.commit(batch.nextOffset);
     this.#seen(batch.topic, batch.partition, batch.nextOffset, batch.highWatermark);
@@ -243,7 +243,11 @@ export class SinkRunner implements PartitionHandler {
     const { sink } = this.#options;
     const trace = this.#trace(batch);
     const began = performance.now();
-    const results = await sink.write(batch.map(({ record }) => record));
+    const [first] = batch;
+    if (first === undefined) return { retry: [], error: undefined };
+    const { topic, partition } = first.record;
+    const records = batch.map(({ record }) => record);
+    const results = await sink.write({ topic, partition, range: undefined, records });
     this.#metrics?.wrote(batch.length, performance.now() - began);
     if (results.length !== batch.length) {
       throw new Error(`sink ${sink.name} answered ${results.length} of ${batch.length} records`);
@@ -255,6 +259,8 @@ export class SinkRunner implements PartitionHandler {
       if (pending === undefined) continue;
       if (result.status === 'delivered') {
         this.counts.delivered += 1;
+      } else if (result.status === 'held') {
+        retry.push(pending);
       } else if (result.status === 'retry') {
         retry.push(pending);
         error ??= result.error;

@@ -1,12 +1,15 @@
 import type { ReachflowError } from '../errors.ts';
 
 /**
- * How a sink stays correct when a batch is written twice:
- * - `transactional`: rows and consumed offsets commit together in the store;
- * - `idempotent`: writing the same record again leaves the store as it was;
+ * How a sink stays correct through crashes, and what the delivery runner does for it:
+ * - `transactional`: rows and the next offset commit together in the store. The runner reads its position from there
+ *   (`claim`), and Kafka's committed offset only says how far that is;
+ * - `planned`: the store drops a range of offsets that it has already, if it comes again just as it was. The runner
+ *   commits the range it is about to write before it writes it, and after a crash writes that same range;
+ * - `idempotent`: writing a record again, in any batch, leaves the store as it was;
  * - `at-least-once`: a repeat may show.
  */
-export type DeliveryMode = 'transactional' | 'idempotent' | 'at-least-once';
+export type DeliveryMode = 'transactional' | 'planned' | 'idempotent' | 'at-least-once';
 
 /** One decoded Kafka record on its way to a store. */
 export interface SinkRecord {
@@ -23,19 +26,66 @@ export interface SinkRecord {
   readonly version: bigint;
 }
 
+/** The offsets that a batch stands for; those of one partition follow one another without a gap. */
+export interface OffsetRange {
+  /** The position before the batch: where the range before ended. */
+  readonly start: bigint;
+  /** The position after it: the next offset to read. */
+  readonly end: bigint;
+  /** Of `claim`; 0 for sinks without. */
+  readonly epoch: bigint;
+}
+
+/** Records of one partition, offsets ascending. */
+export interface SinkBatch {
+  /** Logical topic name. */
+  readonly topic: string;
+  readonly partition: number;
+  /**
+   * Undefined for records that are written beside the stream, after a retry of their own: no position moves then.
+   * Records of the range that were dead-lettered or parked are not among `records`; it may be empty.
+   */
+  readonly range: OffsetRange | undefined;
+  readonly records: readonly SinkRecord[];
+}
+
 /**
  * What became of one record.
  * - `delivered`: durable in the store, or already superseded there by a newer version;
- * - `retry`: the store could not take it now (down, overloaded, timed out). Nothing is wrong with the record;
- * - `rejected`: this record can never be written as it is; it belongs in the DLQ.
+ * - `retry` of the `store`: it could not take anything now (down, overloaded, timed out). Nothing is wrong with the
+ *   record: the partition waits;
+ * - `retry` of the `record`: this one cannot be written now and may be later (a row that it refers to is missing).
+ *   It is tried again by itself, and later records of its key wait for it;
+ * - `rejected`: this record can never be written as it is; it belongs in the DLQ;
+ * - `held`: nothing is wrong with it, but a transaction that held it also held one of the above, and was rolled back.
  */
 export type RecordResult =
   | { readonly status: 'delivered' }
-  | { readonly status: 'retry'; readonly error: ReachflowError }
+  | { readonly status: 'held' }
+  | { readonly status: 'retry'; readonly of: 'store' | 'record'; readonly error: ReachflowError }
   | { readonly status: 'rejected'; readonly error: ReachflowError };
 
 /** The shared `delivered` value: results of good records allocate nothing. */
 export const DELIVERED: RecordResult = { status: 'delivered' };
+export const HELD: RecordResult = { status: 'held' };
+
+/** A partition taken over in a store that keeps positions. */
+export interface Claim {
+  /** Larger than that of every owner before; writes under a smaller one are refused from now on. */
+  readonly epoch: bigint;
+  /** Where to go on; undefined when the store knows nothing of the partition. */
+  readonly position: bigint | undefined;
+}
+
+/** How much a sink likes to get at once: a batch is written when one of these is reached. */
+export interface SinkLimits {
+  /** Records of a batch, at most. */
+  readonly records: number;
+  /** Bytes of a batch, as they are in Kafka, at most; a single record may be larger. */
+  readonly bytes: number;
+  /** How long the first record of a batch waits for company, ms. 0 writes what there is. */
+  readonly lingerMs: number;
+}
 
 /**
  * A destination store. The delivery runner (`runtime/delivery/sink-runner.ts`) owns retries, back-off, the DLQ
@@ -47,8 +97,9 @@ export interface Sink {
   readonly mode: DeliveryMode;
   /** Logical names of the topics it writes. */
   readonly topics: readonly string[];
-  /** The most records that one `write` should get. */
-  readonly maxBatch: number;
+  readonly limits: SinkLimits;
+  /** Partitions written at the same time, at most. */
+  readonly writers: number;
 
   /**
    * Called once before the first `write`: connect, create or check tables and mappings. Idempotent.
@@ -58,11 +109,22 @@ export interface Sink {
   open(): Promise<void>;
 
   /**
-   * Write records of one topic partition, offsets ascending. Returns one result per record, same order.
-   * Delivered means durable. Several partitions are written concurrently; one partition never is.
-   * @throws only for bugs; whatever a store answers is classified into a result.
+   * `transactional` sinks only: takes a partition over, fencing whoever had it, and tells where to go on. Called on
+   * assignment, before the first batch of the partition, and again after `SINK_FENCED`.
+   * @throws ReachflowError `retry: 'backoff'` while the store is unreachable.
    */
-  write(batch: readonly SinkRecord[]): Promise<readonly RecordResult[]>;
+  claim?(topic: string, partition: number): Promise<Claim>;
+
+  /**
+   * Writes a batch. Returns one result per record, same order. Delivered means durable. Several partitions are written
+   * concurrently; one partition never is.
+   *
+   * A `transactional` sink writes all records and `range.end`, or nothing: when one record is at fault, the others are
+   * `held`, and the runner calls again without it. It does so too when the batch is empty and has a range.
+   * @throws ReachflowError `SINK_FENCED` when another owner has claimed the partition, or the store's position is not
+   *   `range.start`: nothing was written. Else only for bugs; whatever a store answers is classified into a result.
+   */
+  write(batch: SinkBatch): Promise<readonly RecordResult[]>;
 
   /** Release connections; called once, after the last `write` has settled. */
   close(): Promise<void>;

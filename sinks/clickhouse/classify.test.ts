@@ -20,6 +20,7 @@ describe('classification of ClickHouse errors', () => {
     it(`${code} is the store's`, () => {
       expect(classifyWrite(serverError(code))).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'CLICKHOUSE_REFUSED', domain: 'external', retry: 'backoff' },
       });
     });
@@ -29,6 +30,7 @@ describe('classification of ClickHouse errors', () => {
     for (const code of ['ECONNREFUSED', '117']) {
       expect(classifyWrite(Object.assign(new Error('x'), { code }))).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'CLICKHOUSE_UNAVAILABLE' },
       });
     }

@@ -59,7 +59,7 @@ function unavailable(error: unknown): ReachflowError {
 /** What a failed insert says of the rows it carried. */
 export function classifyWrite(error: unknown): RecordResult {
   const name = error instanceof ClickHouseError ? DATA_CODES.get(error.code) : undefined;
-  if (name === undefined) return { status: 'retry', error: unavailable(error) };
+  if (name === undefined) return { status: 'retry', of: 'store', error: unavailable(error) };
   return {
     status: 'rejected',
     error: new ReachflowError(

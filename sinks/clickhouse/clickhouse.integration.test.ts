@@ -7,7 +7,7 @@ import type { Contact } from '../../schemas/types.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { startProxyTo, throughProxy } from '../../tests/support/tcp-proxy.ts';
 import { describeSinkConformance, type SinkHarness } from '../conformance.ts';
-import { contactRecord } from '../fixtures.ts';
+import { batchOf, contactRecord } from '../fixtures.ts';
 import { clickhouseConfigSchema } from './config.ts';
 import { createClickhouseSink } from './sink.ts';
 
@@ -168,7 +168,7 @@ describe('clickhouse sink', () => {
   }
 
   const statuses = async (batch: readonly SinkRecord[]) =>
-    (await sink.write(batch)).map((result) => result.status);
+    (await sink.write(batchOf(batch))).map((result) => result.status);
 
   it('writes events and reads them back', async () => {
     const record = event(1);
@@ -187,10 +187,10 @@ describe('clickhouse sink', () => {
     const before = await count('events');
     const batch = [event(100), event(101), event(102), event(103)];
     const partial = [batch[0], batch[1], batch[3]].filter((record) => record !== undefined);
-    await sink.write(partial);
-    await sink.write(partial);
+    await sink.write(batchOf(partial));
+    await sink.write(batchOf(partial));
     expect(await count('events')).toBe(before + 3);
-    await sink.write(batch);
+    await sink.write(batchOf(batch));
     const [row] = await rows<{ n: number }>(
       reader,
       `SELECT toUInt32(count()) AS n FROM ${database}.events FINAL WHERE _offset BETWEEN 100 AND 103`,
@@ -199,8 +199,8 @@ describe('clickhouse sink', () => {
   });
 
   it('merges away an event that comes in another batch again', async () => {
-    await sink.write([event(200), event(201)]);
-    await sink.write([event(201), event(202)]);
+    await sink.write(batchOf([event(200), event(201)]));
+    await sink.write(batchOf([event(201), event(202)]));
     const [row] = await rows<{ n: number }>(
       reader,
       `SELECT toUInt32(count()) AS n FROM ${database}.events FINAL WHERE _offset BETWEEN 200 AND 202`,
@@ -218,7 +218,7 @@ describe('clickhouse sink', () => {
   it('rejects a tombstone of an event and a time that it cannot hold', async () => {
     const tombstone = { ...event(2_000), value: null };
     const ancient = event(2_001, { occurred_at: Date.UTC(1800, 0, 1) });
-    const results = await sink.write([tombstone, ancient, event(2_002)]);
+    const results = await sink.write(batchOf([tombstone, ancient, event(2_002)]));
     expect(results.map((result) => result.status)).toEqual(['rejected', 'rejected', 'delivered']);
     expect(results[1]).toMatchObject({
       error: { message: expect.stringContaining('occurred_at') },
@@ -245,7 +245,7 @@ describe('clickhouse sink', () => {
       'delivered',
       'rejected',
     ]);
-    await sink.write([countOf(1n, 3)]);
+    await sink.write(batchOf([countOf(1n, 3)]));
     expect(
       await rows(reader, `SELECT toUInt32(count) AS n FROM ${database}.tenant_counts FINAL`),
     ).toEqual([{ n: 7 }]);
@@ -276,7 +276,7 @@ describe('clickhouse sink', () => {
 
   it('answers retry when the table is gone', async () => {
     await reader.command({ query: `RENAME TABLE ${database}.contacts TO ${database}.elsewhere` });
-    const results = await sink.write([contactRecord('x', 1n), contactRecord('y', 1n)]);
+    const results = await sink.write(batchOf([contactRecord('x', 1n), contactRecord('y', 1n)]));
     await reader.command({ query: `RENAME TABLE ${database}.elsewhere TO ${database}.contacts` });
     expect(results.map((result) => result.status)).toEqual(['retry', 'retry']);
     expect(results[0]).toMatchObject({ error: { code: 'CLICKHOUSE_REFUSED', retry: 'backoff' } });

@@ -5,7 +5,8 @@ import {
   type DeliveryMode,
   type RecordResult,
   type Sink,
-  type SinkRecord,
+  type SinkBatch,
+  type SinkLimits,
 } from '../../runtime/delivery/sink.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { chunk } from '../chunk.ts';
@@ -35,12 +36,16 @@ class ClickhouseSink implements Sink {
   readonly name = 'clickhouse';
   readonly mode: DeliveryMode = 'idempotent';
   readonly topics = [...encoders.keys()];
-  readonly maxBatch: number;
+  readonly limits: SinkLimits;
+  readonly writers: number;
+  readonly #batchSize: number;
   readonly #client: ClickHouseClient;
   readonly #database: string;
 
   constructor(config: ClickhouseConfig) {
-    this.maxBatch = config.batchSize;
+    this.#batchSize = config.batchSize;
+    this.limits = { records: config.batchSize, bytes: MAX_INSERT_SIZE, lingerMs: 0 };
+    this.writers = 4;
     this.#database = config.database;
     this.#client = createClient({
       url: config.url,
@@ -79,14 +84,12 @@ class ClickhouseSink implements Sink {
     }
   }
 
-  async write(batch: readonly SinkRecord[]): Promise<readonly RecordResult[]> {
-    const first = batch[0];
-    if (first === undefined) return [];
-    const encoder = encoders.get(first.topic);
-    if (encoder === undefined) throw new Error(`the sink clickhouse does not write ${first.topic}`);
-    const source = { table: encoder.table, topic: first.topic, partition: first.partition };
-    return writeEncoded(batch, encoder.encode, (rows) => {
-      const groups = chunk(rows, this.maxBatch, MAX_INSERT_SIZE, (row) => row.json.length);
+  async write({ topic, partition, records }: SinkBatch): Promise<readonly RecordResult[]> {
+    const encoder = encoders.get(topic);
+    if (encoder === undefined) throw new Error(`the sink clickhouse does not write ${topic}`);
+    const source = { table: encoder.table, topic, partition };
+    return writeEncoded(records, encoder.encode, (rows) => {
+      const groups = chunk(rows, this.#batchSize, MAX_INSERT_SIZE, (row) => row.json.length);
       return writeIsolating(groups, (group) => this.#insert(source, group));
     });
   }

@@ -50,6 +50,7 @@ describe('classification of bulk items', () => {
     it(`retries ${status} ${type}`, () => {
       expect(classifyItem(item(status, type))).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'ELASTICSEARCH_REFUSED', domain: 'external', retry: 'backoff' },
       });
     });
@@ -72,12 +73,14 @@ describe('classification of whole requests', () => {
     for (const status of [401, 403, 404, 429, 500, 502, 503]) {
       expect(classifyRequest(responseError(status))).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'ELASTICSEARCH_REFUSED' },
       });
     }
     for (const error of [new errors.ConnectionError('refused'), new errors.TimeoutError('late')]) {
       expect(classifyRequest(error)).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'ELASTICSEARCH_UNAVAILABLE' },
       });
     }

@@ -46,17 +46,22 @@ function reasonOf(error: estypes.ErrorCause): string {
  */
 export function classifyItem(item: estypes.BulkResponseItem | undefined): RecordResult {
   if (item === undefined) {
-    return { status: 'retry', error: unavailable('the answer lacks this operation', true) };
+    return {
+      status: 'retry',
+      of: 'store',
+      error: unavailable('the answer lacks this operation', true),
+    };
   }
   const { status, error } = item;
   if (status < 300 || status === CONFLICT) return DELIVERED;
   if (error === undefined) {
     if (status === NOT_FOUND) return DELIVERED;
-    return { status: 'retry', error: unavailable(`status ${status}`, true) };
+    return { status: 'retry', of: 'store', error: unavailable(`status ${status}`, true) };
   }
   if (DATA_STATUSES.has(status)) return rejected(reasonOf(error), error.type);
   return {
     status: 'retry',
+    of: 'store',
     error: unavailable(`${reasonOf(error)} (${error.type}, ${status})`, true),
   };
 }
@@ -64,11 +69,11 @@ export function classifyItem(item: estypes.BulkResponseItem | undefined): Record
 /** What a bulk request that failed as a whole says of the operations it carried. */
 export function classifyRequest(error: unknown): RecordResult {
   if (!(error instanceof errors.ResponseError)) {
-    return { status: 'retry', error: unavailable(errorMessage(error), false, error) };
+    return { status: 'retry', of: 'store', error: unavailable(errorMessage(error), false, error) };
   }
   const status = error.statusCode ?? 0;
   if (DATA_STATUSES.has(status)) return rejected(error.message, `status ${status}`, error);
-  return { status: 'retry', error: unavailable(error.message, true, error) };
+  return { status: 'retry', of: 'store', error: unavailable(error.message, true, error) };
 }
 
 /** Why `open` failed: `retry: 'backoff'` while the store may come up, `none` when settings have to change. */

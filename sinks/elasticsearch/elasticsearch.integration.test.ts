@@ -7,7 +7,7 @@ import type { Contact } from '../../schemas/types.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { startProxyTo, throughProxy } from '../../tests/support/tcp-proxy.ts';
 import { describeSinkConformance, type SinkHarness } from '../conformance.ts';
-import { contact, contactRecord } from '../fixtures.ts';
+import { batchOf, contact, contactRecord } from '../fixtures.ts';
 import { elasticsearchConfigSchema } from './config.ts';
 import { createElasticsearchSink } from './sink.ts';
 
@@ -122,15 +122,17 @@ describe('elasticsearch sink', () => {
   }
 
   it('is searched by whole words, parts of words, exact values and without accents', async () => {
-    await sink.write([
-      contactRecord('s-1', 1n),
-      contactRecord('s-2', 1n, {
-        full_name: 'Grace Hopper',
-        email: 'Grace@Navy.example',
-        company: 'US Navy',
-        tags: ['cobol'],
-      }),
-    ]);
+    await sink.write(
+      batchOf([
+        contactRecord('s-1', 1n),
+        contactRecord('s-2', 1n, {
+          full_name: 'Grace Hopper',
+          email: 'Grace@Navy.example',
+          company: 'US Navy',
+          tags: ['cobol'],
+        }),
+      ]),
+    );
     expect(await found({ match: { full_name: 'hopper' } })).toEqual(['s-2']);
     expect(
       await found({ match: { 'full_name.ngram': { query: 'angstr', operator: 'and' } } }),
@@ -158,11 +160,13 @@ describe('elasticsearch sink', () => {
   });
 
   it('rejects alone a key longer than an _id, which would fail the whole bulk request', async () => {
-    const results = await sink.write([
-      contactRecord('l-1', 1n),
-      contactRecord('é'.repeat(257), 1n),
-      contactRecord('é'.repeat(256), 1n),
-    ]);
+    const results = await sink.write(
+      batchOf([
+        contactRecord('l-1', 1n),
+        contactRecord('é'.repeat(257), 1n),
+        contactRecord('é'.repeat(256), 1n),
+      ]),
+    );
     expect(results.map((result) => result.status)).toEqual(['delivered', 'rejected', 'delivered']);
   });
 
@@ -184,10 +188,10 @@ describe('elasticsearch sink', () => {
   it('answers retry, not rejected, while the index is blocked for writes', async () => {
     const record = contactRecord('blocked', 1n);
     await reader.indices.putSettings({ index, settings: { index: { blocks: { write: true } } } });
-    const [blocked] = await sink.write([record]);
+    const [blocked] = await sink.write(batchOf([record]));
     await reader.indices.putSettings({ index, settings: { index: { blocks: { write: false } } } });
     expect(blocked).toMatchObject({ status: 'retry', error: { code: 'ELASTICSEARCH_REFUSED' } });
-    const [delivered] = await sink.write([record]);
+    const [delivered] = await sink.write(batchOf([record]));
     expect(delivered?.status).toBe('delivered');
     expect(await readContact(index, 'blocked')).toEqual(contact('blocked', 1n));
   });

@@ -1,5 +1,11 @@
 import { Client, errors } from '@elastic/elasticsearch';
-import type { DeliveryMode, RecordResult, Sink, SinkRecord } from '../../runtime/delivery/sink.ts';
+import type {
+  DeliveryMode,
+  RecordResult,
+  Sink,
+  SinkBatch,
+  SinkLimits,
+} from '../../runtime/delivery/sink.ts';
 import { chunk } from '../chunk.ts';
 import type { SinkDeps } from '../deps.ts';
 import { writeEncoded } from '../encode.ts';
@@ -25,14 +31,18 @@ class ElasticsearchSink implements Sink {
   readonly name = 'elasticsearch';
   readonly mode: DeliveryMode = 'idempotent';
   readonly topics = ['contact.golden'];
-  readonly maxBatch: number;
+  readonly limits: SinkLimits;
+  readonly writers: number;
+  readonly #batchSize: number;
   readonly #client: Client;
   readonly #index: string;
   readonly #refresh: ElasticsearchConfig['refresh'];
   readonly #gcDeletes: string;
 
   constructor(config: ElasticsearchConfig) {
-    this.maxBatch = config.batchSize;
+    this.#batchSize = config.batchSize;
+    this.limits = { records: config.batchSize, bytes: MAX_BULK_BYTES, lingerMs: 0 };
+    this.writers = config.maxConnections;
     this.#refresh = config.refresh;
     this.#gcDeletes = config.gcDeletes;
     this.#index = `${config.indexPrefix}contacts`;
@@ -56,9 +66,9 @@ class ElasticsearchSink implements Sink {
     }
   }
 
-  async write(batch: readonly SinkRecord[]): Promise<readonly RecordResult[]> {
-    return writeEncoded(batch, encodeContact, (operations) => {
-      const groups = chunk(operations, this.maxBatch, MAX_BULK_BYTES, ({ bytes }) => bytes);
+  async write({ records }: SinkBatch): Promise<readonly RecordResult[]> {
+    return writeEncoded(records, encodeContact, (operations) => {
+      const groups = chunk(operations, this.#batchSize, MAX_BULK_BYTES, ({ bytes }) => bytes);
       return writeIsolating(groups, (group) => this.#bulk(group));
     });
   }

@@ -57,6 +57,7 @@ describe('classification of Postgres errors', () => {
     it(`${state} is the store's`, () => {
       expect(classifyWrite(sqlError(state))).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'POSTGRES_REFUSED', domain: 'external', retry: 'backoff' },
       });
     });
@@ -71,6 +72,7 @@ describe('classification of Postgres errors', () => {
     ]) {
       expect(classifyWrite(error)).toMatchObject({
         status: 'retry',
+        of: 'store',
         error: { code: 'POSTGRES_UNAVAILABLE' },
       });
     }

@@ -36,7 +36,7 @@ function unavailable(error: unknown): ReachflowError {
 export function classifyWrite(error: unknown): RecordResult {
   const state = sqlState(error);
   if (state === undefined || !DATA_CLASSES.has(state.slice(0, 2))) {
-    return { status: 'retry', error: unavailable(error) };
+    return { status: 'retry', of: 'store', error: unavailable(error) };
   }
   // Only the message: `detail` would quote the whole row.
   return {

@@ -6,7 +6,7 @@ import type { Contact } from '../../schemas/types.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { startProxyTo, throughProxy } from '../../tests/support/tcp-proxy.ts';
 import { describeSinkConformance, type SinkHarness } from '../conformance.ts';
-import { contactRecord } from '../fixtures.ts';
+import { batchOf, contactRecord } from '../fixtures.ts';
 import { postgresConfigSchema } from './config.ts';
 import { createPostgresSink } from './sink.ts';
 
@@ -153,17 +153,17 @@ describe('postgres sink', () => {
 
     await client.query('BEGIN');
     await client.query(`LOCK TABLE ${schema}.contacts_all`);
-    const blocked = await sink.write(records);
+    const blocked = await sink.write(batchOf(records));
     await client.query('COMMIT');
     expect(blocked.map((result) => result.status)).toEqual(['retry', 'retry']);
     expect(blocked[0]).toMatchObject({ error: { code: 'POSTGRES_REFUSED' } });
 
     await client.query(`ALTER TABLE ${schema}.contacts_all RENAME TO elsewhere`);
-    const missing = await sink.write(records);
+    const missing = await sink.write(batchOf(records));
     await client.query(`ALTER TABLE ${schema}.elsewhere RENAME TO contacts_all`);
     expect(missing.map((result) => result.status)).toEqual(['retry', 'retry']);
 
-    const found = await sink.write(records);
+    const found = await sink.write(batchOf(records));
     expect(found.map((result) => result.status)).toEqual(['delivered', 'delivered']);
     await sink.close();
   });
@@ -173,11 +173,9 @@ describe('postgres sink', () => {
     await sink.open();
     // Random, or compression would make it fit.
     const long = Array.from({ length: 200 }, () => randomUUID()).join('');
-    const results = await sink.write([
-      contactRecord('k-1', 1n),
-      contactRecord(long, 1n),
-      contactRecord('k-2', 1n),
-    ]);
+    const results = await sink.write(
+      batchOf([contactRecord('k-1', 1n), contactRecord(long, 1n), contactRecord('k-2', 1n)]),
+    );
     expect(results.map((result) => result.status)).toEqual(['delivered', 'rejected', 'delivered']);
     expect(results[1]).toMatchObject({ error: { code: 'POSTGRES_REJECTED' } });
     await sink.close();

@@ -4,7 +4,8 @@ import {
   type DeliveryMode,
   type RecordResult,
   type Sink,
-  type SinkRecord,
+  type SinkBatch,
+  type SinkLimits,
 } from '../../runtime/delivery/sink.ts';
 import { chunk } from '../chunk.ts';
 import type { SinkDeps } from '../deps.ts';
@@ -27,13 +28,17 @@ class PostgresSink implements Sink {
   readonly name = 'postgres';
   readonly mode: DeliveryMode = 'idempotent';
   readonly topics = ['contact.golden'];
-  readonly maxBatch: number;
+  readonly limits: SinkLimits;
+  readonly writers: number;
+  readonly #batchSize: number;
   readonly #pool: pg.Pool;
   readonly #schema: string;
   readonly #upsert: string;
 
   constructor(config: PostgresConfig, deps: SinkDeps) {
-    this.maxBatch = config.batchSize;
+    this.#batchSize = config.batchSize;
+    this.limits = { records: config.batchSize, bytes: MAX_STATEMENT_SIZE, lingerMs: 0 };
+    this.writers = config.maxConnections;
     this.#schema = config.schema;
     this.#upsert = upsertSql(config.schema);
     this.#pool = new pg.Pool({
@@ -61,8 +66,8 @@ class PostgresSink implements Sink {
     }
   }
 
-  async write(batch: readonly SinkRecord[]): Promise<readonly RecordResult[]> {
-    return writeEncoded(batch, encodeContact, (rows) =>
+  async write({ records }: SinkBatch): Promise<readonly RecordResult[]> {
+    return writeEncoded(records, encodeContact, (rows) =>
       writeNewest(rows, (newest) => this.#writeRows(newest)),
     );
   }
@@ -72,7 +77,7 @@ class PostgresSink implements Sink {
   }
 
   async #writeRows(rows: readonly ContactRow[]): Promise<readonly RecordResult[]> {
-    const groups = chunk(rows, this.maxBatch, MAX_STATEMENT_SIZE, (row) => row.size);
+    const groups = chunk(rows, this.#batchSize, MAX_STATEMENT_SIZE, (row) => row.size);
     return writeIsolating(groups, (group) => this.#upsertRows(group));
   }
 

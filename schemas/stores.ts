@@ -1,0 +1,33 @@
+/** The stores that sinks write. */
+export type StoreName = 'postgres' | 'clickhouse' | 'elasticsearch';
+
+/** How the stores keep a topic's records; columns and mappings come from the topic's Avro schema. */
+export interface StoreSpec {
+  /** Name of the table and the index, snake_case, plural. */
+  readonly table: string;
+  /** What a row is, for people: the comment of tables. */
+  readonly comment: string;
+  readonly stores: readonly StoreName[];
+  /**
+   * - `upsert`: a row per `key`, its newest `version`;
+   * - `append`: a row per record, which never changes; the same `key` again is a repeat.
+   */
+  readonly kind: 'upsert' | 'append';
+  /** Fields that identify a row: the primary key. */
+  readonly key: readonly string[];
+  /**
+   * Whether tombstones delete. The record's key is then the one field of `key`. Deleted rows stay, emptied, as long as
+   * an older version of them may still come.
+   */
+  readonly deletes: boolean;
+  /** The field that grows with every change of a row; `upsert` only. */
+  readonly version?: string;
+  /** Event time: what ClickHouse partitions by month, and Elasticsearch's rolled-over indices call `@timestamp`. */
+  readonly time?: string;
+  /** ClickHouse's sorting key where it should not be `key`; it must contain `key`. */
+  readonly orderBy?: readonly string[];
+  /** Text of few distinct values (under some 10,000), ClickHouse's LowCardinality. */
+  readonly lowCardinality?: readonly string[];
+  /** Large text: stored, not searched, compressed harder. */
+  readonly payload?: readonly string[];
+}
