@@ -4,6 +4,7 @@ import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
 import { webhookConfigSchema } from '../connectors/webhook/config.ts';
+import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
 import { type LoadedConfig, loadConfig } from '../runtime/config/load.ts';
@@ -23,6 +24,7 @@ export const appConfigSchema = z.strictObject({
   connect: connectConfigSchema,
   debezium: debeziumConfigSchema,
   webhook: webhookConfigSchema,
+  pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,
   checkpoint: checkpointConfigSchema,

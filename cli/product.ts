@@ -5,7 +5,8 @@ import {
   type ConnectorServices,
   connectors,
 } from '../connectors/registry.ts';
-import { pipelines } from '../pipelines/catalog.ts';
+import { activePipelines, pipelines } from '../pipelines/catalog.ts';
+import type { PipelinesConfig } from '../pipelines/config.ts';
 import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';
 import type { DeliveryConfig } from '../runtime/delivery/config.ts';
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
@@ -29,6 +30,7 @@ import { VERSION } from './version.ts';
 export interface ProductConfig extends ConnectorConfigs, SinkConfigs {
   readonly kafka: KafkaConfig;
   readonly registry: RegistryConfig;
+  readonly pipelines: PipelinesConfig;
   readonly delivery: DeliveryConfig;
   readonly state: StateConfig;
   readonly checkpoint: CheckpointConfig;
@@ -59,8 +61,11 @@ export function kafkaOf(
 }
 
 /** Every consumer group of the product with the topics it reads, for lag. */
-export function watchedGroups(config: SinkConfigs, logger: Logger): WatchedGroup[] {
-  const tasks = pipelines.flatMap(({ name, subTopologies }) =>
+export function watchedGroups(
+  config: SinkConfigs & Pick<ProductConfig, 'pipelines'>,
+  logger: Logger,
+): WatchedGroup[] {
+  const tasks = activePipelines(config.pipelines).flatMap(({ name, subTopologies }) =>
     subTopologies.map((sub) => ({
       group: groupOf(name, sub.name),
       topics: sourcesOf(sub).map(({ topic }) => topic),
@@ -68,7 +73,7 @@ export function watchedGroups(config: SinkConfigs, logger: Logger): WatchedGroup
   );
   const stores = sinks.map(({ name, createSink }) => ({
     group: sinkGroup(name),
-    topics: createSink(config, { logger }).topics,
+    topics: createSink(config, { logger, parts: config.pipelines.optional }).topics,
   }));
   return [...tasks, ...stores];
 }
@@ -126,10 +131,10 @@ export async function startProduct(
   const clientId = url === undefined ? config.kafka.clientId : announce(config.kafka.clientId, url);
   const announced = { ...config, kafka: { ...config.kafka, clientId } };
   const { client, codec } = kafkaOf(announced, logger);
-  const ownPipelines = pipelines.filter(({ name }) => selected(only, name));
+  const ownPipelines = activePipelines(config.pipelines).filter(({ name }) => selected(only, name));
   const ownSinks = sinks
     .filter(({ name }) => selected(only, name))
-    .map(({ createSink }) => createSink(config, { logger }));
+    .map(({ createSink }) => createSink(config, { logger, parts: config.pipelines.optional }));
   const publisher = await createPublisher(client, codec);
   const engine = new Engine({
     client,

@@ -3,6 +3,7 @@ import {
   changelogOf,
   DLQ_RETENTION_MS,
   dlqOf,
+  isActive,
   isTopicName,
   type TopicName,
   topicNames,
@@ -23,8 +24,10 @@ const INTERNAL_BYTES = 1_048_576;
 /** How often to look for topics that were just made: some seconds. */
 const MAX_LOOKS = 12;
 
-function sourceTopics(partitions: number): TopicPlan[] {
-  return topicNames.map((name) => {
+/** Those of optional pipelines only where one of these is used. */
+function sourceTopics(partitions: number, used: ReadonlySet<string>): TopicPlan[] {
+  const names = topicNames.filter((name) => isActive(name, []) || used.has(name));
+  return names.map((name) => {
     const { cleanup, retentionMs, maxMessageBytes, ...spec } = topics[name];
     return {
       name,
@@ -55,6 +58,11 @@ function dlq(topic: string, consumer: string, partitions: number): TopicPlan {
 function internal(name: string, partitions: number): TopicPlan {
   const maxMessageBytes = INTERNAL_BYTES;
   return { name, cleanup: 'delete', retentionMs: -1, maxMessageBytes, partitions };
+}
+
+function topicsUsed(sub: SubTopology): string[] {
+  const tables = sub.nodes.flatMap((node) => node.tables.map(({ topic }) => topic));
+  return [...sourcesOf(sub), ...sinksOf(sub)].map(({ topic }) => topic).concat(tables);
 }
 
 /** A table is read from its topic's beginning at each start: what retention deleted would look like deleted rows. */
@@ -136,7 +144,11 @@ export function planTopics(
 ): TopicPlan[] {
   const partitionsOf = (name: TopicName) =>
     partitions === 0 ? topics[name].partitions : partitions;
-  const plans = sourceTopics(partitions);
+  const used = new Set([
+    ...topologies.flatMap(({ subTopologies }) => subTopologies.flatMap(topicsUsed)),
+    ...sinks.flatMap((sink) => sink.topics),
+  ]);
+  const plans = sourceTopics(partitions, used);
   for (const topology of topologies) plans.push(...topologyTopics(topology, partitionsOf));
   for (const sink of sinks) {
     for (const topic of sink.topics) {

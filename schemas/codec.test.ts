@@ -150,7 +150,7 @@ describe('the map of topics', () => {
   it('has a readable schema for each topic, and names of the form <domain>.<entity>.<event>', () => {
     for (const name of topicNames) {
       expect(readerType(name).typeName).toBe('record');
-      expect(name).toMatch(/^[a-z]+(\.[a-z]+)+$/);
+      expect(name).toMatch(/^[a-z]+(\.[a-z_]+)+$/);
       expect(topics[name].partitions).toBeGreaterThan(0);
     }
   });

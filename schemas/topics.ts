@@ -3,8 +3,16 @@ import type {
   CdcPublicCompaniesEnvelope,
   CdcPublicContactsEnvelope,
   CdcPublicEventsEnvelope,
+  CdcPublicPgbenchAccountsEnvelope,
+  CdcPublicPgbenchBranchesEnvelope,
+  CdcPublicPgbenchHistoryEnvelope,
+  CdcPublicPgbenchTellersEnvelope,
   Contact,
   EventRecorded,
+  LedgerAccount,
+  LedgerBranch,
+  LedgerEntry,
+  LedgerTeller,
   TenantCount,
   WebhookReceived,
 } from './types.ts';
@@ -39,7 +47,13 @@ export interface TopicSpec {
   readonly maxMessageBytes: number;
   /** Where sinks keep its records; none where no sink writes it. */
   readonly store?: StoreSpec;
+  /** The optional pipeline that it belongs to (`pipelines.optional`); without it the topic is not there. */
+  readonly part?: OptionalPart;
 }
+
+/** Pipelines that run only where the configuration names them. */
+export const optionalParts = ['ledger'] as const;
+export type OptionalPart = (typeof optionalParts)[number];
 
 /** Carries its value's type at compile time only. */
 interface TypedTopicSpec<V> extends TopicSpec {
@@ -66,6 +80,28 @@ const cdc = {
   key: 'primary key',
   partitions: 50,
 } as const;
+
+/** pgbench's tables and what is made of them: the proof that no change is lost, repeated or reordered. */
+const pgbench = { ...cdc, part: 'ledger' } as const;
+
+function ledger<V>(schema: string, table: string, comment: string): TypedTopicSpec<V> {
+  return topic<V>({
+    key: 'row id',
+    schema,
+    partitions: 50,
+    cleanup: 'compact',
+    part: 'ledger',
+    store: {
+      table,
+      comment,
+      stores: ['postgres', 'clickhouse', 'elasticsearch'],
+      kind: 'upsert',
+      key: ['id'],
+      deletes: true,
+      version: 'version',
+    },
+  });
+}
 
 /** A webhook body may have 5 MB; the record around it needs a little more. */
 const PAYLOAD_BYTES = 6 * MIB;
@@ -135,6 +171,40 @@ export const topics = {
       lowCardinality: ['tenant_id'],
     },
   }),
+  'cdc.public.pgbench_accounts': topic<CdcPublicPgbenchAccountsEnvelope>({
+    ...pgbench,
+    schema: 'cdc-pgbench-accounts',
+  }),
+  'cdc.public.pgbench_tellers': topic<CdcPublicPgbenchTellersEnvelope>({
+    ...pgbench,
+    schema: 'cdc-pgbench-tellers',
+  }),
+  'cdc.public.pgbench_branches': topic<CdcPublicPgbenchBranchesEnvelope>({
+    ...pgbench,
+    schema: 'cdc-pgbench-branches',
+  }),
+  'cdc.public.pgbench_history': topic<CdcPublicPgbenchHistoryEnvelope>({
+    ...pgbench,
+    schema: 'cdc-pgbench-history',
+  }),
+  'ledger.account': ledger<LedgerAccount>('ledger-account', 'ledger_accounts', 'Accounts by id.'),
+  'ledger.teller': ledger<LedgerTeller>('ledger-teller', 'ledger_tellers', 'Tellers by id.'),
+  'ledger.branch': ledger<LedgerBranch>('ledger-branch', 'ledger_branches', 'Branches by id.'),
+  'ledger.entry': topic<LedgerEntry>({
+    key: 'entry id',
+    schema: 'ledger-entry',
+    partitions: 50,
+    part: 'ledger',
+    store: {
+      table: 'ledger_entries',
+      comment: 'Entries of the history: each moved an account, a teller and a branch.',
+      stores: ['postgres', 'clickhouse', 'elasticsearch'],
+      kind: 'append',
+      key: ['id'],
+      deletes: false,
+      time: 'posted_at',
+    },
+  }),
 } as const;
 
 export type TopicName = keyof typeof topics;
@@ -142,9 +212,17 @@ export type TopicValue<T extends TopicName> = NonNullable<(typeof topics)[T]['va
 
 export const topicNames = Object.keys(topics) as TopicName[];
 
-/** The topics that a store keeps. */
-export function topicsOf(store: StoreName): TopicName[] {
-  return topicNames.filter((name) => storeOf(name)?.stores.includes(store) === true);
+/** The topics that a store keeps. @param parts the optional pipelines that run. */
+export function topicsOf(store: StoreName, parts: readonly OptionalPart[] = []): TopicName[] {
+  return topicNames.filter(
+    (name) => isActive(name, parts) && storeOf(name)?.stores.includes(store) === true,
+  );
+}
+
+/** Whether a topic is there, given the optional pipelines that run. */
+export function isActive(topic: TopicName, parts: readonly OptionalPart[]): boolean {
+  const { part }: TopicSpec = topics[topic];
+  return part === undefined || parts.includes(part);
 }
 
 /** How stores keep a topic; undefined where none does. */

@@ -65,6 +65,77 @@ export interface CdcPublicEventsValue {
   props: string | null;
 }
 
+/** What we read of Debezium's change event for pgbench's table accounts; Debezium registers the writer's schema itself. */
+export interface CdcPublicPgbenchAccountsEnvelope {
+  before: CdcPublicPgbenchAccountsValue | null;
+  after: CdcPublicPgbenchAccountsValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicPgbenchAccountsValue {
+  aid: number;
+  bid: number | null;
+  abalance: number | null;
+}
+
+/** What we read of Debezium's change event for pgbench's table branches; Debezium registers the writer's schema itself. */
+export interface CdcPublicPgbenchBranchesEnvelope {
+  before: CdcPublicPgbenchBranchesValue | null;
+  after: CdcPublicPgbenchBranchesValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicPgbenchBranchesValue {
+  bid: number;
+  bbalance: number | null;
+}
+
+/** What we read of Debezium's change event for pgbench's table history; Debezium registers the writer's schema itself. */
+export interface CdcPublicPgbenchHistoryEnvelope {
+  before: CdcPublicPgbenchHistoryValue | null;
+  after: CdcPublicPgbenchHistoryValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicPgbenchHistoryValue {
+  id: number;
+  tid: number | null;
+  bid: number | null;
+  aid: number | null;
+  delta: number | null;
+  /** Microseconds since the epoch, in the time zone of the server: UTC. */
+  mtime: number | null;
+}
+
+/** What we read of Debezium's change event for pgbench's table tellers; Debezium registers the writer's schema itself. */
+export interface CdcPublicPgbenchTellersEnvelope {
+  before: CdcPublicPgbenchTellersValue | null;
+  after: CdcPublicPgbenchTellersValue | null;
+  source: Source;
+  /** c(reate), u(pdate), d(elete), r(ead by a snapshot), t(runcate), m(essage). */
+  op: string;
+  /** When the connector read it, ms. */
+  ts_ms: number | null;
+}
+
+export interface CdcPublicPgbenchTellersValue {
+  tid: number;
+  bid: number | null;
+  tbalance: number | null;
+}
+
 export interface Source {
   ts_ms: number;
   snapshot: string | null;
@@ -108,6 +179,42 @@ export interface EventRecorded {
   received_at: number;
   /** JSON text. */
   payload: string;
+}
+
+/** An account and its balance. */
+export interface LedgerAccount {
+  id: string;
+  branch_id: string;
+  balance: number;
+  /** The LSN of the change. */
+  version: bigint;
+}
+
+/** A branch and its balance. */
+export interface LedgerBranch {
+  id: string;
+  balance: number;
+  /** The LSN of the change. */
+  version: bigint;
+}
+
+/** One entry of the history: it moved an account, a teller and a branch by the same amount. */
+export interface LedgerEntry {
+  id: string;
+  account_id: string;
+  teller_id: string;
+  branch_id: string;
+  delta: number;
+  posted_at: number;
+}
+
+/** A teller and the balance of what it moved. */
+export interface LedgerTeller {
+  id: string;
+  branch_id: string;
+  balance: number;
+  /** The LSN of the change. */
+  version: bigint;
 }
 
 /** Events of one tenant in one window. Emitted on each update: the newest version of a window counts. */

@@ -1,0 +1,14 @@
+import { z } from 'zod';
+import { optionalParts } from '../schemas/topics.ts';
+
+/** The `pipelines` section of the configuration. */
+export const pipelinesConfigSchema = z.strictObject({
+  optional: z
+    .array(z.enum(optionalParts))
+    .default([])
+    .describe(
+      'Pipelines that run only where they are named here: ledger, which carries pgbench’s tables into every store, for the proof of delivery.',
+    ),
+});
+
+export type PipelinesConfig = z.infer<typeof pipelinesConfigSchema>;
