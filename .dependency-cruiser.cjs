@@ -26,7 +26,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^runtime/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|compose|cli|console|demo|benchmarks|tests|scripts)/',
+        path: '^(connectors|pipelines|sinks|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
       },
     },
     {
@@ -35,7 +35,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^schemas/', pathNot: TEST },
       to: {
-        path: '^(runtime|connectors|pipelines|sinks|compose|cli|console|demo|benchmarks|tests|scripts)/',
+        path: '^(runtime|connectors|pipelines|sinks|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },
@@ -76,7 +76,7 @@ module.exports = {
         'Programs are put together from stages, and engines started for them, not the other way round.',
       severity: 'error',
       from: { path: '^(connectors|pipelines|sinks)/', pathNot: TEST },
-      to: { path: '^(compose|cli|console|demo|benchmarks|tests|scripts)/' },
+      to: { path: '^(compose|cli|console|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
       name: 'compose-starts-engines-only',
@@ -84,7 +84,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^compose/', pathNot: TEST },
       to: {
-        path: '^(runtime|schemas|connectors|pipelines|sinks|cli|console|demo|benchmarks|tests|scripts)/',
+        path: '^(runtime|schemas|connectors|pipelines|sinks|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },

@@ -4,6 +4,7 @@ import { checkpointCommand } from './commands/checkpoint.ts';
 import { configCommand } from './commands/config.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
+import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
 import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
@@ -19,6 +20,7 @@ const commands: readonly (() => Command)[] = [
   () => topologyCommand(pipelines),
   dlqCommand,
   checkpointCommand,
+  proveCommand,
   configCommand,
 ];
 
@@ -31,6 +33,7 @@ Examples:
   reachflow run --workers 4           the same, spread over four processes
   reachflow topology events           the steps, topics and stores of a pipeline
   reachflow dlq list                  what could not be delivered, and why
+  reachflow prove --minutes 5         exactly once, by killing everything and counting
 
 Documentation: README.md and docs/ of the package. REACHFLOW_DEBUG=1 shows where an error came from.
 `;

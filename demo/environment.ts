@@ -2,15 +2,8 @@ import { join } from 'node:path';
 import type { StackEndpoints } from '../compose/endpoints.ts';
 import { BODY_LIMIT_BYTES, type DemoSecrets, demoSources } from './input/sources.ts';
 
-/**
- * The environment in which the product finds the stack, and takes the demo's webhooks.
- * @param dir of the stack: tasks keep their state beside the engines' data, since it belongs to them.
- */
-export function productEnvironment(
-  endpoints: StackEndpoints,
-  secrets: DemoSecrets,
-  dir: string,
-): Record<string, string> {
+/** The environment in which the product finds the engines. */
+export function endpointsEnvironment(endpoints: StackEndpoints): Record<string, string> {
   const { kafka, registry, connect, postgres, clickhouse, elasticsearch } = endpoints;
   return {
     REACHFLOW_KAFKA_BROKERS: JSON.stringify(kafka.brokers),
@@ -22,6 +15,20 @@ export function productEnvironment(
     REACHFLOW_CLICKHOUSE_PASSWORD: clickhouse.password,
     REACHFLOW_CLICKHOUSE_DATABASE: clickhouse.database,
     REACHFLOW_ELASTICSEARCH_URL: elasticsearch.url,
+  };
+}
+
+/**
+ * The environment in which the product finds the stack, and takes the demo's webhooks.
+ * @param dir of the stack: tasks keep their state beside the engines' data, since it belongs to them.
+ */
+export function productEnvironment(
+  endpoints: StackEndpoints,
+  secrets: DemoSecrets,
+  dir: string,
+): Record<string, string> {
+  return {
+    ...endpointsEnvironment(endpoints),
     REACHFLOW_STATE_DIR: join(dir, 'state'),
     REACHFLOW_CHECKPOINT_DIRECTORY: join(dir, 'checkpoints'),
     REACHFLOW_WEBHOOK_PORT: '0',

@@ -8,6 +8,8 @@ import { ReachflowError } from '../runtime/errors.ts';
 export interface ProductOptions {
   /** The CLI's entry file: the product is `reachflow run`. */
   readonly cliPath: string;
+  /** Added to `run`. */
+  readonly args?: readonly string[];
   /** Added to this process's environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly logFile: string;
@@ -20,6 +22,10 @@ export interface ProductProcess {
   readonly pid: number;
   /** Rejects with `PRODUCT_ENDED` when the process ends without having been asked to; otherwise never settles. */
   readonly ended: Promise<never>;
+  /** How it ended, once it has. */
+  readonly exited: Promise<string>;
+  /** Sends it a signal, to see what becomes of the rest. */
+  kill(signal: NodeJS.Signals): void;
   /** Asks it to finish what it has begun and to end; kills it when that takes too long. Idempotent. */
   stop(): Promise<void>;
 }
@@ -39,7 +45,7 @@ const readyMessage = z.object({ type: z.literal('ready'), webhookUrl: z.url() })
 export async function startProductProcess(options: ProductOptions): Promise<ProductProcess> {
   await mkdir(dirname(options.logFile), { recursive: true });
   const log = await open(options.logFile, 'w');
-  const child = spawn(process.execPath, [options.cliPath, 'run'], {
+  const child = spawn(process.execPath, [options.cliPath, 'run', ...(options.args ?? [])], {
     detached: true,
     stdio: ['ignore', log.fd, log.fd, 'ipc'],
     env: { ...process.env, ...options.env },
@@ -63,7 +69,8 @@ export async function startProductProcess(options: ProductOptions): Promise<Prod
   };
   try {
     const ready = await Promise.race([ended, untilReady(child, options)]);
-    return { webhookUrl: ready.webhookUrl, pid: child.pid ?? 0, ended, stop };
+    const kill = (signal: NodeJS.Signals) => void child.kill(signal);
+    return { webhookUrl: ready.webhookUrl, pid: child.pid ?? 0, ended, exited, kill, stop };
   } catch (error) {
     await stop();
     throw error;

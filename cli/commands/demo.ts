@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { downStack, type StackEndpoints, upStack } from '../../compose/stack.ts';
 import type { DemoKafka, DemoOptions } from '../../demo/options.ts';
 import { runDemo } from '../../demo/run-demo.ts';
@@ -10,9 +10,9 @@ import { KafkaStats } from '../../runtime/kafka/stats.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
 import { EXIT_FAILURE, reportError } from '../errors.ts';
-import { note } from '../output.ts';
 import { kafkaOf, watchedGroups } from '../product.ts';
 import { createStackView } from '../stack-view.ts';
+import { numberIn, untilInterrupted } from './arguments.ts';
 
 interface CommandOptions {
   readonly once?: boolean;
@@ -26,7 +26,6 @@ interface CommandOptions {
 
 /** How long the input of `--once` lasts, s. */
 const ONCE_SECONDS = 30;
-const INTERRUPTED_EXIT_CODE = 130;
 
 async function load(file: string | undefined, env?: Readonly<Record<string, string>>) {
   const { config } = await loadAppConfig({
@@ -77,21 +76,6 @@ async function openKafka(config: AppConfig): Promise<DemoKafka> {
   };
 }
 
-/** The first signal ends the input; a second one ends everything at once. */
-function untilInterrupted(): AbortSignal {
-  const interrupted = new AbortController();
-  const onSignal = (): void => {
-    if (interrupted.signal.aborted) {
-      note('Ended at once. The engines may still run: `reachflow stack down` stops them.');
-      process.exit(INTERRUPTED_EXIT_CODE);
-    }
-    note('Ending: what is under way is finished and verified. Once more ends it at once.');
-    interrupted.abort();
-  };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
-  return interrupted.signal;
-}
-
 async function demo(given: CommandOptions): Promise<void> {
   try {
     process.exit((await play(given)) ? 0 : EXIT_FAILURE);
@@ -120,14 +104,6 @@ async function play(given: CommandOptions): Promise<boolean> {
     downStack: (dir) => downStack(dir),
     openKafka: async (env) => openKafka(await load(given.config, env)),
   });
-}
-
-function numberIn(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (Number.isInteger(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(`a whole number from ${least} to ${most}`);
-  };
 }
 
 /** `reachflow demo`. */

@@ -81,6 +81,14 @@ export const debeziumConfigSchema = z.strictObject({
     .max(10)
     .default(2)
     .describe('How often a start restarts a failed task before it gives up.'),
+  watchIntervalMs: z
+    .int()
+    .min(100)
+    .max(60_000)
+    .default(5_000)
+    .describe(
+      'How often to look whether a task has failed, ms; it is restarted, with back-off while it fails again.',
+    ),
   onStop: z
     .enum(['leave', 'stop'])
     .default('leave')

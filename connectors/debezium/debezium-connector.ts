@@ -11,6 +11,7 @@ import {
   debeziumConnectorConfig,
 } from './connector-config.ts';
 import { checkSource, withSource } from './source-check.ts';
+import { TaskWatch } from './task-watch.ts';
 
 export interface DebeziumConnectorDeps extends ConnectorEnvironment {
   readonly connect: ConnectConfig;
@@ -199,6 +200,13 @@ export function createDebeziumConnector(
   const client = createConnectClient(deps.connect, logger);
   const names = captureNames(config, deps.namespace);
   const wanted = debeziumConnectorConfig(config, deps);
+  const watch = new TaskWatch({
+    client,
+    connector: names.connector,
+    logger,
+    intervalMs: config.watchIntervalMs,
+    failuresOf: failures,
+  });
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
   let isStarted = false;
@@ -211,11 +219,13 @@ export function createDebeziumConnector(
     if (isHalted) await client.resume(names.connector);
     await waitRunning(client, names.connector, config);
     isStarted = true;
+    watch.start();
     logger.info({ name: names.connector, config: result }, 'change data capture is running');
   }
 
   async function end(): Promise<void> {
     isStarted = false;
+    await watch.stop();
     if (config.onStop === 'stop') await halt(client, names.connector, config.startTimeoutMs);
   }
 
