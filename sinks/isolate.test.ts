@@ -61,6 +61,16 @@ describe('writeIsolating', () => {
     );
   });
 
+  it('finds an item that may be written later as it finds a poison one', async () => {
+    const later = { ...retry, of: 'record' } as RecordResult;
+    const { attempt } = store();
+    const results = await writeIsolating([[1, 2, -1, 3]], async (group) => {
+      const result = await attempt(group);
+      return result === rejected ? later : result;
+    });
+    expect(results).toEqual([DELIVERED, DELIVERED, later, DELIVERED]);
+  });
+
   it('stops sending when the store goes away, and says retry of all that was not settled', async () => {
     const groups = fc.array(fc.array(fc.integer({ min: -3, max: 9 }), { maxLength: 20 }), {
       maxLength: 5,

@@ -23,6 +23,7 @@ describe('classification of Postgres errors', () => {
     '23502',
     '23514',
     '54000',
+    'P0001',
   ]) {
     it(`${state} is the record's fault`, () => {
       const result = classifyWrite(sqlError(state));
@@ -31,6 +32,16 @@ describe('classification of Postgres errors', () => {
         error: { code: 'POSTGRES_REJECTED', domain: 'user', retry: 'none' },
       });
       if (result.status === 'rejected') expect(result.error.message).toContain(state);
+    });
+  }
+
+  for (const state of ['23503', '23505', '23P01']) {
+    it(`${state} is the record's, and may heal`, () => {
+      expect(classifyWrite(sqlError(state))).toMatchObject({
+        status: 'retry',
+        of: 'record',
+        error: { code: 'POSTGRES_CONFLICT', domain: 'user', retry: 'backoff' },
+      });
     });
   }
 

@@ -5,10 +5,17 @@ import { quote } from '../record.ts';
 
 /**
  * SQLSTATE classes that speak of the data sent: data exception, integrity constraint violation, program limit
- * exceeded (a key too long for its index). All else speaks of the server, the connection or our rights.
- * PostgreSQL documentation, Appendix A.
+ * exceeded (a key too long for its index), an error that somebody's trigger raises. All else speaks of the server (down,
+ * full, out of memory), of the moment (serialization failure, deadlock, lock or statement timeout), of the connection or
+ * of our rights. PostgreSQL documentation, Appendix A.
  */
-const DATA_CLASSES: ReadonlySet<string> = new Set(['22', '23', '54']);
+const DATA_CLASSES: ReadonlySet<string> = new Set(['22', '23', '54', 'P0']);
+
+/**
+ * Of those, what another row decides, which may come or go: foreign key, unique and exclusion violation. The sink's own key
+ * cannot be violated, but somebody may have added constraints.
+ */
+const HEALING_STATES: ReadonlySet<string> = new Set(['23503', '23505', '23P01']);
 
 /** Of no use to try again before somebody changes settings: wrong credentials, database, rights or server. */
 const SETTINGS_CLASSES: ReadonlySet<string> = new Set(['28', '3D', '3F', '42']);
@@ -17,7 +24,8 @@ function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
-function unavailable(error: unknown): ReachflowError {
+/** The error of a store that could not take anything, whatever the record. */
+export function unavailable(error: unknown): ReachflowError {
   const state = sqlState(error);
   const code = state ?? errorCode(error);
   return new ReachflowError(
@@ -33,11 +41,15 @@ function unavailable(error: unknown): ReachflowError {
 }
 
 /** What a failed statement says of the rows it carried. */
-export function classifyWrite(error: unknown): RecordResult {
+export function classifyWrite(
+  error: unknown,
+): Extract<RecordResult, { readonly error: ReachflowError }> {
   const state = sqlState(error);
   if (state === undefined || !DATA_CLASSES.has(state.slice(0, 2))) {
     return { status: 'retry', of: 'store', error: unavailable(error) };
   }
+  if (HEALING_STATES.has(state))
+    return { status: 'retry', of: 'record', error: conflict(error, state) };
   // Only the message: `detail` would quote the whole row.
   return {
     status: 'rejected',
@@ -51,6 +63,17 @@ export function classifyWrite(error: unknown): RecordResult {
       },
     ),
   };
+}
+
+function conflict(error: unknown, state: string): ReachflowError {
+  const message = `Postgres cannot take the row beside the others: ${quote(errorMessage(error))} (${state})`;
+  return new ReachflowError(message, {
+    code: 'POSTGRES_CONFLICT',
+    domain: 'user',
+    retry: 'backoff',
+    hint: `SQLSTATE ${state}: it can be written once the row that it refers to is there, or the one in its way is gone.`,
+    cause: error,
+  });
 }
 
 /** Why `open` failed: `retry: 'backoff'` while the store may come up, `none` when settings have to change. */

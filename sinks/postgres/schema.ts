@@ -1,181 +1,183 @@
-import type { ClientBase } from 'pg';
 import pg from 'pg';
-import { ReachflowError } from '../../runtime/errors.ts';
+import type { Field, TableModel } from '../fields.ts';
+import { columnType, defaultSql } from './types.ts';
 
-export const TABLE = 'contacts_all';
-export const VIEW = 'contacts';
+/** Marks rows of deleted keys, in tables with deletes. */
+export const DELETED = 'deleted';
 
-/** A column of `contacts_all`, and how its values travel: `unnest` takes one array of `wire` per column. */
+/** The one check of a table with deletes: what a live row must have. */
+export const LIVE_CHECK = 'live_is_complete';
+
+export const POSITIONS = 'reachflow_positions';
+
 export interface Column {
   readonly name: string;
+  /** As `format_type` prints it. */
   readonly type: string;
-  readonly wire: string;
-  /** SQL from the unnested value (named as the column) to the column's type. */
-  readonly convert?: (value: string) => string;
+  readonly notNull: boolean;
+  /** May only be null in a deleted row. */
+  readonly guarded: boolean;
+  /** SQL of what rows from before the column have; undefined: null. */
+  readonly default: string | undefined;
+  readonly doc: string;
 }
 
-const text = (name: string): Column => ({ name, type: 'text', wire: 'text' });
-
-/** Milliseconds since the epoch; exact, since a double holds every millisecond that a timestamptz can. */
-const instant = (name: string): Column => ({
-  name,
-  type: 'timestamp with time zone',
-  wire: 'bigint',
-  convert: (ms) => `to_timestamp(${ms}::double precision / 1000)`,
-});
-
-/** The row of a contact; a deleted one keeps only id, version and deleted. */
-export const COLUMNS: readonly Column[] = [
-  text('id'),
-  text('tenant_id'),
-  text('full_name'),
-  text('email'),
-  text('phone'),
-  text('company_id'),
-  text('company'),
-  text('company_domain'),
-  text('industry'),
-  {
-    name: 'tags',
-    type: 'text[]',
-    // Postgres has no arrays of unequal arrays, so each row's tags travel as JSON text.
-    wire: 'text',
-    convert: (json) => `ARRAY(SELECT json_array_elements_text(${json}::json))`,
-  },
-  { name: 'score', type: 'real', wire: 'real' },
-  instant('created_at'),
-  instant('updated_at'),
-  { name: 'version', type: 'bigint', wire: 'bigint' },
-  { name: 'deleted', type: 'boolean', wire: 'boolean' },
-];
-
-const NEVER_NULL = new Set(['id', 'tags', 'version', 'deleted']);
-const NULL_WHEN_DELETED = ['tenant_id', 'full_name', 'email', 'created_at', 'updated_at'];
+/** A table that the sink keeps, with the view that readers use. */
+export interface Table {
+  readonly name: string;
+  /** Shows live rows, where deleted ones stay in the table. */
+  readonly view: string | undefined;
+  readonly columns: readonly Column[];
+  readonly key: readonly string[];
+  readonly comment: string;
+  /** Storage parameters, if any. */
+  readonly storage?: string;
+  /** Why no such table can be kept; each names the field. */
+  readonly faults: readonly string[];
+}
 
 /** `schema.name`, quoted. */
 export function qualified(schema: string, name: string): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(name)}`;
 }
 
+/** Quoted names, separated by commas. */
+export function nameList(names: readonly string[]): string {
+  return names.map((name) => pg.escapeIdentifier(name)).join(', ');
+}
+
 /**
- * The upsert: one statement whatever the number of rows, ids distinct. `$n` is the array of column n.
- * An existing row yields only to a greater version, so repeats and stale writes change nothing.
+ * The table of a topic. With deletes it is called `<table>_all`, and `<table>` is a view of its live rows: a deleted row
+ * keeps its key and version, which keep stale writes out, and nothing else.
  */
-export function upsertSql(schema: string): string {
-  const names = COLUMNS.map((column) => column.name);
-  const arrays = COLUMNS.map((column, i) => `$${i + 1}::${column.wire}[]`);
-  const values = COLUMNS.map(({ name, convert }) => convert?.(`r.${name}`) ?? `r.${name}`);
-  const updates = names.filter((name) => name !== 'id').map((name) => `${name} = excluded.${name}`);
+export function tableOf(model: TableModel): Table {
+  const { spec, fields } = model;
+  const columns = fields.map((field) => columnOf(field, model));
+  if (spec.deletes) {
+    const doc = 'Whether the key was deleted: all but key and version are then null.';
+    columns.push({
+      ...{ name: DELETED, type: 'boolean', notNull: true, guarded: false, doc },
+      default: undefined,
+    });
+  }
+  const kept = `${spec.comment} Deleted ones stay, emptied: their version keeps stale writes out. Read the view ${spec.table}.`;
+  return {
+    name: spec.deletes ? `${spec.table}_all` : spec.table,
+    view: spec.deletes ? spec.table : undefined,
+    columns,
+    key: spec.key,
+    comment: spec.deletes ? kept : spec.comment,
+    faults: modelFaults(model),
+  };
+}
+
+function columnOf(field: Field, { spec }: TableModel): Column {
+  const always = spec.key.includes(field.name) || field.name === spec.version;
+  return {
+    name: field.name,
+    type: columnType(field.type).sql,
+    notNull: always || !(field.nullable || spec.deletes),
+    guarded: spec.deletes && !always && !field.nullable,
+    default: defaultSql(field.type, field.default),
+    doc: field.doc,
+  };
+}
+
+function modelFaults({ topic, spec, fields }: TableModel): string[] {
+  const faults: string[] = [];
+  const byName = new Map(fields.map((field) => [field.name, field]));
+  const needed = spec.version === undefined ? spec.key : [...spec.key, spec.version];
+  for (const name of needed) {
+    const field = byName.get(name);
+    if (field === undefined) faults.push(`${topic} has no field ${name}`);
+    else if (field.nullable) faults.push(`${name} may be null, and a key or version may not`);
+  }
+  const version = byName.get(spec.version ?? '');
+  if (spec.kind === 'upsert' && version === undefined) {
+    faults.push(`${topic} has upserts and names no version field: nothing tells newer rows`);
+  } else if (spec.kind === 'upsert' && version?.type.kind !== 'bigint') {
+    if (version?.type.kind !== 'long') faults.push(`${version?.name}, the version, is no long`);
+  }
+  if (!spec.deletes) return faults;
+  const kind = byName.get(spec.key[0] ?? '')?.type.kind;
+  if (spec.key.length !== 1 || (kind !== 'string' && kind !== 'long' && kind !== 'int')) {
+    faults.push(`deletes need one key field, a string, int or long, not (${spec.key.join(', ')})`);
+  }
+  if (byName.has(DELETED))
+    faults.push(`the field ${DELETED} has the name of the sink's own column`);
+  return faults;
+}
+
+const owned = (name: string, type: string, doc: string, notNull = true): Column => ({
+  ...{ name, type, doc, notNull },
+  guarded: false,
+  default: undefined,
+});
+
+/** Where each partition is, and who may write it: one row each, changed in the transaction of the rows. */
+export const positions: Table = {
+  name: POSITIONS,
+  view: undefined,
+  columns: [
+    owned('sink', 'text', ''),
+    owned('topic', 'text', 'Logical name.'),
+    owned('partition', 'integer', ''),
+    owned(
+      'next_offset',
+      'bigint',
+      'All before it is in the tables, or was dead-lettered or parked. Null before the first write.',
+      false,
+    ),
+    owned('epoch', 'bigint', 'Of the owner; a write under a smaller one is refused.'),
+    owned('updated_at', 'timestamp with time zone', ''),
+  ],
+  key: ['sink', 'topic', 'partition'],
+  comment:
+    'What the sink has written of each partition. Deleting a row writes its partition again.',
+  // Rows change with every batch: room for their next version on the same page, so that no index changes (HOT).
+  storage: 'fillfactor = 50',
+  faults: [],
+};
+
+/** The statements that make a table that is not there, without its view. */
+export function createTable(table: Table, schema: string): string[] {
+  const { columns, storage } = table;
+  const name = qualified(schema, table.name);
+  const lines = columns.map(
+    (column) =>
+      `${pg.escapeIdentifier(column.name)} ${column.type}${column.notNull ? ' NOT NULL' : ''}`,
+  );
+  lines.push(`PRIMARY KEY (${nameList(table.key)})`);
+  const guarded = columns.filter((column) => column.guarded).map((column) => column.name);
+  if (guarded.length > 0) lines.push(`CONSTRAINT ${LIVE_CHECK} ${liveCheck(guarded)}`);
+  const tail = storage === undefined ? '' : ` WITH (${storage})`;
   return [
-    `INSERT INTO ${qualified(schema, TABLE)} AS t (${names.join(', ')})`,
-    `SELECT ${values.join(', ')}`,
-    `FROM unnest(${arrays.join(', ')}) AS r (${names.join(', ')})`,
-    `ON CONFLICT (id) DO UPDATE SET ${updates.join(', ')}`,
-    'WHERE t.version < excluded.version',
-  ].join('\n');
+    `CREATE TABLE ${name} (\n  ${lines.join(',\n  ')}\n)${tail}`,
+    `COMMENT ON TABLE ${name} IS ${pg.escapeLiteral(table.comment)}`,
+    ...columns.flatMap((column) => columnComment(table, column, schema)),
+  ];
 }
 
-function tableSql(schema: string): string {
-  const columns = COLUMNS.map(({ name, type }) => {
-    const key = name === 'id' ? ' PRIMARY KEY' : '';
-    return `${name} ${type}${NEVER_NULL.has(name) ? ' NOT NULL' : ''}${key}`;
-  });
-  const complete = NULL_WHEN_DELETED.map((name) => `${name} IS NOT NULL`).join(' AND ');
-  return `CREATE TABLE ${qualified(schema, TABLE)} (
-    ${columns.join(',\n    ')},
-    CONSTRAINT live_is_complete CHECK (deleted OR (${complete}))
-  )`;
+/** The statement that describes a column; none without a doc. */
+export function columnComment(table: Table, { name, doc }: Column, schema: string): string[] {
+  if (doc === '') return [];
+  const column = `${qualified(schema, table.name)}.${pg.escapeIdentifier(name)}`;
+  return [`COMMENT ON COLUMN ${column} IS ${pg.escapeLiteral(doc)}`];
 }
 
-function viewSql(schema: string): string {
-  const names = COLUMNS.map((column) => column.name).filter((name) => name !== 'deleted');
-  return `CREATE VIEW ${qualified(schema, VIEW)} AS
-    SELECT ${names.join(', ')} FROM ${qualified(schema, TABLE)} WHERE NOT deleted`;
+/** @param guarded names of columns, at least one. */
+export function liveCheck(guarded: readonly string[]): string {
+  const complete = guarded.map((name) => `${pg.escapeIdentifier(name)} IS NOT NULL`);
+  return `CHECK (${DELETED} OR (${complete.join(' AND ')}))`;
 }
 
-function commentSql(schema: string): string {
-  return `COMMENT ON TABLE ${qualified(schema, TABLE)} IS
-    'Contacts by id, with deleted ones as empty rows: their version keeps stale writes out. Read the view ${VIEW}.'`;
-}
-
-async function exists(client: ClientBase, query: string, name: string): Promise<boolean> {
-  const { rows } = await client.query<{ found: boolean }>(`SELECT ${query} AS found`, [name]);
-  return rows[0]?.found === true;
-}
-
-/**
- * Creates what is missing and checks what is there, in one transaction. Creates nothing that exists, so a role
- * that may only read and write is enough once the tables are made.
- * @throws ReachflowError `POSTGRES_TABLE_MISMATCH`, or what pg throws.
- */
-export async function ensureSchema(client: ClientBase, schema: string): Promise<void> {
-  await client.query('BEGIN');
-  try {
-    // Two processes that start together would both find nothing, and one would fail to create.
-    await client.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`reachflow:${schema}`]);
-    if (!(await exists(client, 'to_regnamespace($1) IS NOT NULL', pg.escapeIdentifier(schema)))) {
-      await client.query(`CREATE SCHEMA ${pg.escapeIdentifier(schema)}`);
-    }
-    if (!(await exists(client, 'to_regclass($1) IS NOT NULL', qualified(schema, TABLE)))) {
-      await client.query(tableSql(schema));
-      await client.query(commentSql(schema));
-    }
-    await checkTable(client, schema);
-    if (!(await exists(client, 'to_regclass($1) IS NOT NULL', qualified(schema, VIEW)))) {
-      await client.query(viewSql(schema));
-    }
-    await client.query('COMMIT');
-  } catch (error) {
-    // The first error is the one to report; a connection that cannot roll back is dropped by the caller.
-    await client.query('ROLLBACK').catch(() => undefined);
-    throw error;
-  }
-}
-
-interface Attribute {
-  readonly name: string;
-  readonly type: string;
-  /** NOT NULL without a default: an insert that does not name it fails. */
-  readonly required: boolean;
-  readonly unique: boolean;
-}
-
-async function checkTable(client: ClientBase, schema: string): Promise<void> {
-  const { rows } = await client.query<Attribute>(
-    `SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-            a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AS required,
-            EXISTS (SELECT FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indisvalid
-                    AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum AND i.indpred IS NULL) AS unique
-     FROM pg_attribute a
-     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`,
-    [qualified(schema, TABLE)],
-  );
-  const differences = tableDifferences(rows);
-  if (differences.length === 0) return;
-  throw new ReachflowError(
-    `table ${schema}.${TABLE} is not what the sink writes: ${differences.join('; ')}`,
-    {
-      code: 'POSTGRES_TABLE_MISMATCH',
-      domain: 'user',
-      hint: 'Alter the table, or point postgres.schema at another schema.',
-    },
-  );
-}
-
-/** How a table's columns differ from what the upsert needs; extra columns may be there if they may be left out. */
-export function tableDifferences(found: readonly Attribute[]): readonly string[] {
-  const byName = new Map(found.map((attribute) => [attribute.name, attribute]));
-  const differences: string[] = [];
-  for (const { name, type } of COLUMNS) {
-    const attribute = byName.get(name);
-    if (attribute === undefined) differences.push(`no column ${name}`);
-    else if (attribute.type !== type) differences.push(`${name} is ${attribute.type}, not ${type}`);
-    byName.delete(name);
-  }
-  if (found.some(({ name, unique }) => name === 'id' && !unique))
-    differences.push('id is not unique');
-  for (const { name, required } of byName.values()) {
-    if (required) differences.push(`extra column ${name} has neither a default nor may it be null`);
-  }
-  return differences;
+/** Makes the view of live rows, or adds columns at its end: the others have to stay as they are. */
+export function createView(
+  table: Table,
+  view: string,
+  names: readonly string[],
+  schema: string,
+): string {
+  return `CREATE OR REPLACE VIEW ${qualified(schema, view)} AS
+  SELECT ${nameList(names)} FROM ${qualified(schema, table.name)} WHERE NOT ${DELETED}`;
 }
