@@ -263,12 +263,12 @@ function fenced({ topic, partition, range }: SinkBatch): ReachflowError {
 
 /**
  * The sink `postgres`. Connects on `open`.
- * @param models the tables to keep; by default those of the topics map.
+ * @param models the tables to keep; by default those of the topics map, and of the optional pipelines that run.
  */
 export function createPostgresSink(
   config: PostgresConfig,
   deps: SinkDeps,
-  models: readonly TableModel[] = topicsOf(NAME).map(tableModel),
+  models: readonly TableModel[] = topicsOf(NAME, deps.parts).map(tableModel),
 ): Sink {
   return new PostgresSink(config, deps, models);
 }
