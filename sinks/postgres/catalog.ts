@@ -2,7 +2,7 @@ import type { ClientBase } from 'pg';
 import pg from 'pg';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { type Found, type FoundColumn, planTable } from './evolution.ts';
-import { LIVE_CHECK, positions, qualified, type Table } from './schema.ts';
+import { DELETED, LIVE_CHECK, positions, qualified, type Table } from './schema.ts';
 
 /** How long a change of a table waits for those who use it, ms: all who come later wait behind it. */
 const LOCK_TIMEOUT_MS = 3_000;
@@ -105,8 +105,8 @@ async function guardedOf(client: ClientBase, relation: string): Promise<string[]
   const { rows } = await client.query<{ name: string }>(
     `SELECT a.attname AS name
      FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-     WHERE c.conrelid = to_regclass($1) AND c.contype = 'c' AND c.conname = $2 AND a.attname <> 'deleted'`,
-    [relation, LIVE_CHECK],
+     WHERE c.conrelid = to_regclass($1) AND c.contype = 'c' AND c.conname = $2 AND a.attname <> $3`,
+    [relation, LIVE_CHECK, DELETED],
   );
   return rows.map(({ name }) => name);
 }

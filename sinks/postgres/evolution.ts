@@ -44,6 +44,9 @@ export type TableChange = Pick<StoreEvolution, 'statements' | 'refused'>;
 /**
  * What makes `table` of what is there: additions only, or the reasons why additions do not do. Statements that find all as
  * it should be are left out, so that a role that may only read and write is enough once a table is made.
+ *
+ * A process of the older schema goes on writing beside: it leaves new columns as they are, so that what it updates or
+ * deletes keeps their values until a newer process writes the key again.
  */
 export function planTable(found: Found, table: Table, schema: string): TableChange {
   const refused = [...table.faults];

@@ -142,6 +142,26 @@ describe('rows and position in one transaction', () => {
     expect(await stored(at)).toEqual({ count: 10, position: '10' });
   });
 
+  it('divides a batch larger than a statement may be, and still writes all of it or nothing', async () => {
+    const sink = await open({ statementTimeoutMs: 30_000 });
+    const at = partition++;
+    const { epoch } = await claim(sink, at);
+    const large = 'lorem ipsum '.repeat(55_000);
+    const whole = batch(at, epoch, 0, 28, (offset) =>
+      offset === 27 ? { created_at: -300_000_000_000_000 } : { full_name: large },
+    );
+    const results = await sink.write(whole);
+    expect(statusesOf(results)).toEqual([...Array.from({ length: 27 }, () => 'held'), 'rejected']);
+    expect(await stored(at)).toEqual({ count: 0, position: null });
+    await sink.write({ ...whole, records: whole.records.slice(0, -1) });
+    expect(await stored(at)).toEqual({ count: 27, position: '28' });
+    const { rows } = await db.query(
+      `SELECT DISTINCT length(full_name) AS length FROM ${schema}.contacts WHERE id LIKE $1`,
+      [`p${at}-%`],
+    );
+    expect(rows).toEqual([{ length: large.length }]);
+  });
+
   it('fences the owner before: its late write leaves nothing', async () => {
     const [zombie, heir] = [await open(), await open()];
     const at = partition++;
