@@ -65,6 +65,12 @@ export function classifyWrite(
   };
 }
 
+/** Whether a failure says nothing of the rows. Its connection is of no use any more: a silent one would not even roll back. */
+export function isOfStore(error: unknown): boolean {
+  const answer = classifyWrite(error);
+  return answer.status === 'retry' && answer.of === 'store';
+}
+
 function conflict(error: unknown, state: string): ReachflowError {
   const message = `Postgres cannot take the row beside the others: ${quote(errorMessage(error))} (${state})`;
   return new ReachflowError(message, {

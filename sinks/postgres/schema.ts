@@ -125,15 +125,14 @@ export const positions: Table = {
     owned(
       'next_offset',
       'bigint',
-      'All before it is in the tables, or was dead-lettered or parked. Null before the first write.',
+      'All before it is in the tables, or was dead-lettered or parked. Null: where the consumer group is.',
       false,
     ),
     owned('epoch', 'bigint', 'Of the owner; a write under a smaller one is refused.'),
     owned('updated_at', 'timestamp with time zone', ''),
   ],
   key: ['sink', 'topic', 'partition'],
-  comment:
-    'What the sink has written of each partition. Deleting a row writes its partition again.',
+  comment: 'What the sink has written of each partition, in the transactions of the rows.',
   // Rows change with every batch: room for their next version on the same page, so that no index changes (HOT).
   storage: 'fillfactor = 50',
   faults: [],

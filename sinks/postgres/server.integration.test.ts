@@ -1,7 +1,11 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -111,6 +115,79 @@ async function until(condition: () => boolean): Promise<void> {
   expect(condition()).toBe(true);
 }
 
+interface Counted {
+  readonly partition: number;
+  readonly position: number;
+  readonly rows: number;
+}
+
+/** The position of each partition, and how many of its contacts there are. */
+async function counted(schema: string): Promise<Counted[]> {
+  const db = new pg.Client({ connectionString: url });
+  await db.connect();
+  try {
+    const { rows } = await db.query<Counted>(
+      `SELECT p.partition, p.next_offset::integer AS position, count(c.id)::integer AS rows
+       FROM ${schema}.reachflow_positions p
+       LEFT JOIN ${schema}.contacts c ON split_part(c.id, '-', 1)::integer = p.partition
+       GROUP BY 1, 2 ORDER BY 1`,
+    );
+    return rows;
+  } finally {
+    await db.end();
+  }
+}
+
+/** A worker process on its own, killed once each partition has got on; returns what it said was delivered. */
+async function workAndDie(schema: string, from: readonly number[]): Promise<number[]> {
+  const script = fileURLToPath(new URL('./testing/write-forever.ts', import.meta.url));
+  const args = [script, url, schema, String(PARTITIONS)];
+  const worker = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(worker, 'exit');
+  const delivered = [...from];
+  createInterface({ input: worker.stdout }).on('line', (said) => {
+    const [partition, end] = said.split(' ').map(Number);
+    if (partition !== undefined && end !== undefined) delivered[partition] = end;
+  });
+  try {
+    await until(() => delivered.every((end, i) => end >= (from[i] ?? 0) + 1_000));
+  } finally {
+    worker.kill('SIGKILL');
+    await ended;
+  }
+  return delivered;
+}
+
+describe('a worker that is killed in the middle of batches', () => {
+  it(
+    'is followed by one that goes on from its rows: none is missing, none stands alone',
+    async () => {
+      const schema = 'worker_killed';
+      let delivered = Array.from({ length: PARTITIONS }, () => 0);
+      for (let kill = 0; kill < 3; kill += 1) {
+        delivered = await workAndDie(schema, delivered);
+        // The server notices the end of a connection, and ends what was under way there, in its own time.
+        const sink = createPostgresSink(postgresConfigSchema.parse({ url, schema }), {
+          logger: pino({ level: 'silent' }),
+        });
+        for (let partition = 0; partition < PARTITIONS; partition += 1) {
+          const claim = await sink.claim?.(TOPIC, partition);
+          expect(Number(claim?.position)).toBeGreaterThanOrEqual(delivered[partition] ?? 0);
+          delivered[partition] = Number(claim?.position);
+        }
+        await sink.close();
+        const rows = delivered.map((position, partition) => ({
+          partition,
+          position,
+          rows: position,
+        }));
+        expect(await counted(schema)).toEqual(rows);
+      }
+    },
+    PATIENCE_MS,
+  );
+});
+
 describe('a server that is killed in the middle of batches', () => {
   it(
     'has each record once after it is back, and no position without its rows',
@@ -143,15 +220,7 @@ describe('a server that is killed in the middle of batches', () => {
       await Promise.all(working);
       await sink.close();
 
-      const db = new pg.Client({ connectionString: url });
-      await db.connect();
-      const { rows } = await db.query(
-        `SELECT p.partition, p.next_offset::integer AS position, count(c.id)::integer AS rows
-       FROM ${schema}.reachflow_positions p
-       LEFT JOIN ${schema}.contacts c ON split_part(c.id, '-', 1)::integer = p.partition
-       GROUP BY 1, 2 ORDER BY 1`,
-      );
-      await db.end();
+      const rows = await counted(schema);
       const expected = all.map(({ delivered }, partition) => {
         const position = delivered;
         return { partition, position, rows: position };

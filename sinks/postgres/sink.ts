@@ -16,7 +16,7 @@ import { topicsOf } from '../../schemas/topics.ts';
 import type { SinkDeps } from '../deps.ts';
 import { type TableModel, tableModel } from '../fields.ts';
 import { ensureTables } from './catalog.ts';
-import { classifyOpen, classifyWrite, unavailable } from './classify.ts';
+import { classifyOpen, classifyWrite, isOfStore, unavailable } from './classify.ts';
 import type { PostgresConfig } from './config.ts';
 import { findCulprits } from './culprits.ts';
 import { type EncodedRows, type Faults, TopicEncoder } from './encode.ts';
@@ -167,8 +167,8 @@ class PostgresSink implements Sink {
       await client.query(moved ? 'COMMIT' : 'ROLLBACK');
       return moved;
     } catch (error) {
-      // The first error is the one to classify; a connection that cannot roll back is dropped.
-      await client.query('ROLLBACK').catch(() => undefined);
+      // After any other error the connection is dropped, which undoes it, too.
+      if (!isOfStore(error)) await client.query('ROLLBACK');
       throw error;
     }
   }
@@ -210,8 +210,7 @@ class PostgresSink implements Sink {
     try {
       return await run(client);
     } catch (error) {
-      const answer = classifyWrite(error);
-      broken = answer.status === 'retry' && answer.of === 'store';
+      broken = isOfStore(error);
       throw error;
     } finally {
       client.release(broken);

@@ -236,7 +236,7 @@ describe('rows and position in one transaction', () => {
 
 describe('a connection that breaks', () => {
   it('between write and acknowledgement: the position tells whether it was committed', async () => {
-    const sink = await open();
+    const sink = await open({ statementTimeoutMs: 30_000 });
     const at = partition++;
     const first = await claim(sink, at);
     await sink.write(batch(at, first.epoch, 0, 50));
@@ -279,7 +279,7 @@ describe('a connection that breaks', () => {
   });
 
   it('in the middle of a transaction of several statements: the server undoes it', async () => {
-    const sink = await open({ batchSize: 100 });
+    const sink = await open({ batchSize: 100, statementTimeoutMs: 30_000 });
     const at = partition++;
     const { epoch } = await claim(sink, at);
     await db.query('BEGIN');
@@ -314,7 +314,9 @@ describe('a connection that breaks', () => {
 
   /** Until a statement of a sink waits for a lock. */
   async function waitingForLock(): Promise<void> {
-    for (let attempt = 0; attempt < 500; attempt += 1) {
+    for (let attempt = 0; attempt < 2_000; attempt += 1) {
+      // Within a transaction, what others do is looked up once only.
+      await db.query('SELECT pg_stat_clear_snapshot()');
       const { rows } = await db.query(
         `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1`,
         [`%${schema}%`],
