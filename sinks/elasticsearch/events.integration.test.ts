@@ -23,9 +23,16 @@ describe('elasticsearch indices over time', () => {
   let reader: Client;
   let sink: Sink;
 
-  const create = (models: readonly TableModel[] = [model, contacts]) =>
+  const create = (
+    models: readonly TableModel[] = [model, contacts],
+    fields: Readonly<Record<string, unknown>> = {},
+  ) =>
     createElasticsearchSink(
-      elasticsearchConfigSchema.parse({ url: testStack().elasticsearch.url, indexPrefix }),
+      elasticsearchConfigSchema.parse({
+        url: testStack().elasticsearch.url,
+        indexPrefix,
+        ...fields,
+      }),
       { logger: pino({ level: 'silent' }) },
       models,
     );
@@ -201,6 +208,27 @@ describe('elasticsearch indices over time', () => {
     expect(await reader.indices.exists({ index: indexOf(gone) })).toBe(false);
     expect(await reader.indices.exists({ index: indexOf(kept) })).toBe(true);
     expect(await reader.indices.exists({ index: foreign })).toBe(true);
+  });
+
+  it('sees to all of that by itself while it runs', async () => {
+    const golden = namesOf(contacts, indexPrefix);
+    const day = today - 92 * DAY_MS;
+    const deleted_at = today - 31 * DAY_MS;
+    await reader.index({
+      ...{ index: golden.first, id: 'long-gone', version: 5, version_type: 'external' },
+      ...{ document: { id: 'long-gone', version: 5, deleted: true, deleted_at }, refresh: true },
+    });
+    await deliver(sink, [eventRecord('i-1', day), contactRecord('just-gone', 5n, null)]);
+    const keeper = create([model, contacts], { maintenanceIntervalMs: 1_000 });
+    await keeper.open();
+    const there = async () => [
+      await reader.indices.exists({ index: indexOf(day) }),
+      await reader.exists({ index: golden.first, id: 'long-gone' }),
+    ];
+    await expect.poll(there, { timeout: 100_000, interval: 200 }).toEqual([false, false]);
+    await keeper.close();
+    expect(await reader.exists({ index: golden.first, id: 'just-gone' })).toBe(true);
+    await reader.delete({ index: golden.first, id: 'just-gone' });
   });
 
   it('sees that the embedded server has no lifecycle management', async () => {
