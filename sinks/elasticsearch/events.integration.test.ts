@@ -218,7 +218,8 @@ describe('elasticsearch indices over time', () => {
       ...{ index: golden.first, id: 'long-gone', version: 5, version_type: 'external' },
       ...{ document: { id: 'long-gone', version: 5, deleted: true, deleted_at }, refresh: true },
     });
-    await deliver(sink, [eventRecord('i-1', day), contactRecord('just-gone', 5n, null)]);
+    await deliver(sink, [eventRecord('i-1', day)]);
+    await deliver(sink, [contactRecord('just-gone', 5n, null)]);
     const keeper = create([model, contacts], { maintenanceIntervalMs: 1_000 });
     await keeper.open();
     const there = async () => [

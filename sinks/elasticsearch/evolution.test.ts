@@ -56,13 +56,17 @@ describe('the mapping', () => {
 
 describe('evolution', () => {
   it('makes the template, and the first index under its alias', () => {
-    const { statements, refused } = planEvolution(undefined, contacts);
-    expect(refused).toEqual([]);
-    expect(statements.map((statement) => statement.split('\n')[0])).toEqual([
-      'PUT /_index_template/contacts',
-      'PUT /contacts-v1',
-    ]);
-    expect(planEvolution(undefined, events).statements).toHaveLength(1);
+    for (const [model, name, index] of [
+      [contacts, 'contacts', 'contacts-v1'],
+      [events, 'events', 'events-older'],
+    ] as const) {
+      const { statements, refused } = planEvolution(undefined, model);
+      expect(refused).toEqual([]);
+      expect(statements.map((statement) => statement.split('\n')[0])).toEqual([
+        `PUT /_index_template/${name}`,
+        `PUT /${index}`,
+      ]);
+    }
   });
 
   it('changes nothing when nothing changes', () => {

@@ -117,6 +117,16 @@ export function templateOf(
   };
 }
 
+/** The body of a topic's first index: by itself all that it needs, whether or not the template is for it. */
+export function firstIndexOf(model: TableModel, names: IndexNames) {
+  const properties = propertiesOf(model);
+  return {
+    settings: settingsOf(properties, 1),
+    mappings: mappingOf(model, properties),
+    aliases: { [names.alias]: aliasFilter(model) },
+  };
+}
+
 function statement(method: string, path: string, body: unknown): string {
   return `${method} /${path}\n${JSON.stringify(body)}`;
 }
@@ -142,10 +152,8 @@ export const planEvolution: PlanEvolution = (before, after) => {
   const template = () =>
     statement('PUT', `_index_template/${names.template}`, templateOf(after, names, 1, plan.fields));
   if (before === undefined) {
-    const first = { aliases: { [names.alias]: aliasFilter(after) } };
-    // The indices of days are made as days come.
-    const index = after.spec.kind === 'upsert' ? [statement('PUT', names.first, first)] : [];
-    return { ...done, statements: [template(), ...index] };
+    const index = statement('PUT', names.first, firstIndexOf(after, names));
+    return { ...done, statements: [template(), index] };
   }
   if (Object.keys(plan.added).length === 0) return { ...done, statements: [] };
   const mapping = statement('PUT', `${names.alias}/_mapping`, { properties: plan.added });

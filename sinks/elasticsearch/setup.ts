@@ -2,10 +2,10 @@ import type { Client, estypes } from '@elastic/elasticsearch';
 import { ReachflowError } from '../../runtime/errors.ts';
 import type { TableModel } from '../fields.ts';
 import { errorType, isNotFound } from './classify.ts';
-import { FIELD_LIMIT, planMapping, templateOf } from './evolution.ts';
+import { FIELD_LIMIT, firstIndexOf, planMapping, templateOf } from './evolution.ts';
 import { aliasFilter, type IndexNames } from './indices.ts';
 import { lifecycleSettings } from './lifecycle.ts';
-import { mappingOf, type Properties, propertiesOf, settingsOf } from './schema.ts';
+import { type Properties, propertiesOf } from './schema.ts';
 
 /** A topic's rows, and the names that they have in this cluster. */
 export interface IndexedTopic {
@@ -53,7 +53,7 @@ export async function setUpTopic(
   for (const { index, properties } of changes) {
     await client.indices.putMapping({ index, properties: asMapping(properties) });
   }
-  if (model.spec.kind !== 'upsert') return;
+  // Of append topics, too: readers find the alias before there is a record.
   if (found.length === 0) await createIndex(client, topic, names.first);
   // Also where someone else made the alias: without its filter, searches would find what was deleted.
   const wrong = found.filter(({ state }) => !hasFilter(state, topic));
@@ -109,15 +109,10 @@ export async function createIndex(
   { model, names }: IndexedTopic,
   index: string,
 ): Promise<void> {
-  const properties = propertiesOf(model);
   // Those of days have theirs from the template alone, which may know of more fields and shards than this process.
-  const body =
-    index === names.first
-      ? { settings: settingsOf(properties, 1), mappings: mappingOf(model, properties) }
-      : {};
+  const body = index === names.first ? firstIndexOf(model, names) : {};
   try {
-    const aliases = { [names.alias]: aliasFilter(model) };
-    await client.indices.create({ index, ...body, aliases });
+    await client.indices.create({ index, ...body });
   } catch (error) {
     if (errorType(error) !== 'resource_already_exists_exception') throw error;
   }

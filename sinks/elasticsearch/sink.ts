@@ -215,7 +215,7 @@ class ElasticsearchSink implements Sink {
 export function createElasticsearchSink(
   config: ElasticsearchConfig,
   deps: SinkDeps,
-  models: readonly TableModel[] = topicsOf('elasticsearch').map(tableModel),
+  models: readonly TableModel[] = topicsOf('elasticsearch', deps.parts).map(tableModel),
 ): Sink {
   return new ElasticsearchSink(config, deps, models);
 }
