@@ -1,9 +1,13 @@
 import { Client } from '@elastic/elasticsearch';
 import { pino } from 'pino';
 import { loadAppConfig } from '../../cli/config.ts';
-import type { SinkRecord } from '../../runtime/delivery/sink.ts';
-import { elasticsearchConfigSchema } from '../../sinks/elasticsearch/config.ts';
+import type { Sink, SinkRecord } from '../../runtime/delivery/sink.ts';
+import {
+  type ElasticsearchConfig,
+  elasticsearchConfigSchema,
+} from '../../sinks/elasticsearch/config.ts';
 import { createElasticsearchSink } from '../../sinks/elasticsearch/sink.ts';
+import { tableModel } from '../../sinks/fields.ts';
 import { type Column, type Report, ratiosTo, type Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
 
@@ -45,11 +49,16 @@ function expectedDocuments(records: number): number {
   return records - Math.floor((records - 1) / STALE_EVERY);
 }
 
+function contactsSink(config: ElasticsearchConfig): Sink {
+  const logger = pino({ level: 'silent' });
+  return createElasticsearchSink(config, { logger }, [tableModel('contact.golden')]);
+}
+
 type Write = (records: readonly SinkRecord[]) => Promise<void>;
 
 async function writeWithSink(url: string, indexPrefix: string, records: readonly SinkRecord[]) {
   const config = elasticsearchConfigSchema.parse({ url, indexPrefix, batchSize: BATCH_RECORDS });
-  const sink = createElasticsearchSink(config, { logger: pino({ level: 'silent' }) });
+  const sink = contactsSink(config);
   // Records of a partition follow one another, as the runner has them; partitions are written at the same time.
   const lanes = Array.from({ length: CONCURRENCY }, (_, partition) =>
     records.filter((record) => record.partition === partition),
@@ -103,7 +112,7 @@ async function measureOne(
   const client = new Client({ node: url, maxRetries: 0, requestTimeout: 120_000 });
   const indexPrefix = `bench-${Date.now()}-`;
   const config = elasticsearchConfigSchema.parse({ url, indexPrefix });
-  const opener = createElasticsearchSink(config, { logger: pino({ level: 'silent' }) });
+  const opener = contactsSink(config);
   const index = `${indexPrefix}contacts`;
   try {
     await opener.open();

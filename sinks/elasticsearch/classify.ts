@@ -122,3 +122,8 @@ export function errorType(error: unknown): string | undefined {
 export function isNotFound(error: unknown): boolean {
   return error instanceof errors.ResponseError && error.statusCode === 404;
 }
+
+/** Did the server answer that the user may not do this? */
+export function isForbidden(error: unknown): boolean {
+  return error instanceof errors.ResponseError && error.statusCode === 403;
+}

@@ -1,5 +1,5 @@
 import type { Client, estypes } from '@elastic/elasticsearch';
-import { isNotFound } from './classify.ts';
+import { isForbidden, isNotFound } from './classify.ts';
 import type { ElasticsearchConfig } from './config.ts';
 import type { IndexNames } from './indices.ts';
 
@@ -12,14 +12,29 @@ export type LifecycleAges = Pick<
 const ILM_MODULE = 'x-pack-ilm';
 
 /**
- * Whether the server has ILM: it is part of the distribution, not of the server proper.
+ * What the nodes say of themselves; nothing when the user may not ask (`monitor` of the cluster).
+ * @throws other errors of the client.
+ */
+export async function nodesInfo(
+  client: Client,
+  metric: 'http' | 'plugins',
+  filter_path: string,
+): Promise<estypes.NodesInfoResponse['nodes'] | undefined> {
+  try {
+    return (await client.nodes.info({ metric, filter_path })).nodes;
+  } catch (error) {
+    if (isForbidden(error)) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Whether the server has ILM: it is part of the distribution, not of the server proper. No where a user may not ask: the
+ * sink then deletes old days itself.
  * @throws errors of the client.
  */
 export async function hasLifecycle(client: Client): Promise<boolean> {
-  const { nodes } = await client.nodes.info({
-    metric: 'plugins',
-    filter_path: 'nodes.*.modules.name',
-  });
+  const nodes = await nodesInfo(client, 'plugins', 'nodes.*.modules.name');
   return Object.values(nodes ?? {}).some(
     ({ modules }) => modules?.some(({ name }) => name === ILM_MODULE) === true,
   );

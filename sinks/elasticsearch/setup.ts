@@ -4,7 +4,7 @@ import type { TableModel } from '../fields.ts';
 import { errorType, isNotFound } from './classify.ts';
 import { FIELD_LIMIT, firstIndexOf, planMapping, templateOf } from './evolution.ts';
 import { aliasFilter, type IndexNames } from './indices.ts';
-import { lifecycleSettings } from './lifecycle.ts';
+import { lifecycleSettings, nodesInfo } from './lifecycle.ts';
 import { type Properties, propertiesOf } from './schema.ts';
 
 /** A topic's rows, and the names that they have in this cluster. */
@@ -18,13 +18,10 @@ const DEFAULT_CONTENT_LENGTH = 100 * 1_048_576;
 
 /**
  * The largest request that every node takes, bytes. The server's default where a user may not ask for it.
- * @throws errors of the client, except for missing rights.
+ * @throws other errors of the client.
  */
 export async function contentLimit(client: Client): Promise<number> {
-  const { nodes } = await client.nodes.info({
-    metric: 'http',
-    filter_path: 'nodes.*.http.max_content_length_in_bytes',
-  });
+  const nodes = await nodesInfo(client, 'http', 'nodes.*.http.max_content_length_in_bytes');
   const limits = Object.values(nodes ?? {}).flatMap(({ http }) =>
     http === undefined ? [] : [Number(http.max_content_length_in_bytes)],
   );
