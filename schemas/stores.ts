@@ -1,6 +1,15 @@
 /** The stores that sinks write. */
 export type StoreName = 'postgres' | 'clickhouse' | 'elasticsearch';
 
+/**
+ * How text is found in a store that searches.
+ * - `exact`: by its whole value, of any length: one too long for that is refused rather than not found;
+ * - `caseless`: by its whole value, whatever the case;
+ * - `words`: by its words, or its whole value;
+ * - `parts`: by its words, parts of them without accents, or its whole value.
+ */
+export type TextSearch = 'exact' | 'caseless' | 'words' | 'parts';
+
 /** How the stores keep a topic's records; columns and mappings come from the topic's Avro schema. */
 export interface StoreSpec {
   /** Name of the table and the index, snake_case, plural. */
@@ -28,6 +37,8 @@ export interface StoreSpec {
   readonly orderBy?: readonly string[];
   /** Text of few distinct values (under some 10,000), ClickHouse's LowCardinality. */
   readonly lowCardinality?: readonly string[];
+  /** How Elasticsearch finds text fields; others by their whole value, up to 8,191 characters. */
+  readonly search?: Readonly<Record<string, TextSearch>>;
   /** Large text: stored, not searched, compressed harder. */
   readonly payload?: readonly string[];
 }

@@ -137,6 +137,7 @@ export const topics = {
       time: 'occurred_at',
       orderBy: ['tenant_id', 'occurred_at', 'event_id'],
       lowCardinality: ['tenant_id', 'source', 'event_type'],
+      search: { tenant_id: 'exact' },
       payload: ['payload'],
     },
   }),
@@ -154,6 +155,12 @@ export const topics = {
       deletes: true,
       version: 'version',
       lowCardinality: ['tenant_id'],
+      search: {
+        tenant_id: 'exact',
+        full_name: 'parts',
+        email: 'caseless',
+        company: 'words',
+      },
     },
   }),
   'metric.tenant.count': topic<TenantCount>({

@@ -28,7 +28,7 @@ describe('sink registry', () => {
     expect(postgres.safeParse({ schema: 'a"; DROP' }).success).toBe(false);
     expect(clickhouse.safeParse({ database: 'a`b' }).success).toBe(false);
     expect(elasticsearch.safeParse({ indexPrefix: 'Upper*' }).success).toBe(false);
-    expect(elasticsearch.safeParse({ gcDeletes: 'a week' }).success).toBe(false);
+    expect(elasticsearch.safeParse({ keepDeletedDays: 14 }).success).toBe(false);
   });
 
   it('describes every field, and marks the secret ones', () => {

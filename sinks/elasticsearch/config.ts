@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DLQ_RETENTION_MS } from '../../schemas/topics.ts';
 
 /** The `elasticsearch` section of the configuration. */
 export const elasticsearchConfigSchema = z.strictObject({
@@ -31,12 +32,45 @@ export const elasticsearchConfigSchema = z.strictObject({
     .describe(
       'When written documents are found by a search: on the next refresh (false), at once (true), or at the next refresh, which the write waits for (wait_for).',
     ),
-  gcDeletes: z
-    .string()
-    .regex(/^\d+(ms|s|m|h|d)$/, 'a number and ms, s, m, h or d')
-    .default('7d')
+  keepDeletedDays: z
+    .int()
+    .min(DLQ_RETENTION_MS / 86_400_000 + 1)
+    .max(3_650)
+    .default(30)
     .describe(
-      'How long the version of a deleted document is remembered, so that a stale write does not bring it back. Longer than records may wait for a redrive. Elasticsearch keeps it in memory: a restart of the node forgets it sooner.',
+      'Days that the version of a deleted document is kept, as an emptied document that searches through the alias do not find: until then no stale record brings it back. Longer than a record may wait in a DLQ or for a replay.',
+    ),
+  retentionDays: z
+    .int()
+    .min(1)
+    .max(3_650)
+    .default(90)
+    .describe(
+      'Days that documents of topics that only grow (events) are kept, by their event time: then the index of the day is deleted.',
+    ),
+  warmAfterDays: z
+    .int()
+    .min(1)
+    .default(7)
+    .describe('Age of a day’s index at which the lifecycle policy moves it to warm nodes, days.'),
+  coldAfterDays: z
+    .int()
+    .min(2)
+    .default(30)
+    .describe('Age of a day’s index at which the lifecycle policy moves it to cold nodes, days.'),
+  lifecycle: z
+    .enum(['auto', 'sink'])
+    .default('auto')
+    .describe(
+      'Who deletes the indices of old days: a lifecycle policy (ILM) where the server has it, else the sink (auto), or always the sink.',
+    ),
+  maintenanceIntervalMs: z
+    .int()
+    .min(1_000)
+    .max(86_400_000)
+    .default(3_600_000)
+    .describe(
+      'How often the sink purges what was deleted long ago, deletes old days where no policy does, and looks whether days need more shards, ms.',
     ),
   requestTimeoutMs: z
     .int()

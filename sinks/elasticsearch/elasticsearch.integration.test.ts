@@ -1,56 +1,24 @@
-import { randomUUID } from 'node:crypto';
 import { Client } from '@elastic/elasticsearch';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Sink } from '../../runtime/delivery/sink.ts';
-import type { Contact } from '../../schemas/types.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { startProxyTo, throughProxy } from '../../tests/support/tcp-proxy.ts';
 import { describeSinkConformance, type SinkHarness } from '../conformance.ts';
+import { tableModel } from '../fields.ts';
 import { batchOf, contact, contactRecord } from '../fixtures.ts';
 import { elasticsearchConfigSchema } from './config.ts';
+import { countFields } from './evolution.ts';
+import { dump, readContact, removePrefix, uniquePrefix } from './fixtures.ts';
+import { propertiesOf, settingsOf } from './schema.ts';
 import { createElasticsearchSink } from './sink.ts';
 
 const deps = { logger: pino({ level: 'silent' }) };
 
-function uniquePrefix(): string {
-  return `sink-test-${randomUUID().slice(0, 8)}-`;
-}
-
-/** A document's source; read as text, since JSON.parse would round its version. */
-async function readContact(index: string, id: string): Promise<Contact | null> {
-  const url = `${testStack().elasticsearch.url}/${index}/_source/${encodeURIComponent(id)}`;
-  const response = await fetch(url);
-  if (response.status === 404) return null;
-  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-  const text = await response.text();
-  const exact = text.replace(/"version":(\d+)\}$/, '"version":"$1"}');
-  const source = JSON.parse(exact) as Contact & { version: string };
-  return { ...source, version: BigInt(source.version) };
-}
-
-/** Every document with the version that the index keeps, by id. */
-async function dump(reader: Client, index: string): Promise<unknown> {
-  await reader.indices.refresh({ index });
-  const documents: unknown[] = [];
-  const scroll = reader.helpers.scrollSearch({
-    index,
-    size: 5_000,
-    version: true,
-    sort: ['_doc'],
-  });
-  for await (const page of scroll) {
-    for (const { _id, _version, _source } of page.body.hits.hits) {
-      documents.push([_id, _version, _source]);
-    }
-  }
-  return documents.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
-}
-
 async function startHarness(): Promise<SinkHarness> {
   const { url } = testStack().elasticsearch;
   const indexPrefix = uniquePrefix();
-  const index = `${indexPrefix}contacts`;
+  const index = `${indexPrefix}contacts-v1`;
   const proxy = await startProxyTo(url, 9200);
   const reader = new Client({ node: url });
   const config = elasticsearchConfigSchema.parse({
@@ -61,7 +29,8 @@ async function startHarness(): Promise<SinkHarness> {
   return {
     create: () => createElasticsearchSink(config, deps),
     // `_id` is at most 512 bytes; a longer one cannot be asked for, and an empty one is another request.
-    read: async (id) => (id === '' || Buffer.byteLength(id) > 512 ? null : readContact(index, id)),
+    read: async (id) =>
+      id === '' || Buffer.byteLength(id) > 512 ? null : readContact(url, index, id),
     dump: () => dump(reader, index),
     outage: proxy,
     poison: [
@@ -79,7 +48,7 @@ async function startHarness(): Promise<SinkHarness> {
       },
     ],
     async destroy() {
-      await reader.indices.delete({ index, ignore_unavailable: true });
+      await removePrefix(reader, indexPrefix);
       await reader.close();
       await proxy.close();
     },
@@ -87,6 +56,10 @@ async function startHarness(): Promise<SinkHarness> {
 }
 
 describeSinkConformance('elasticsearch', startHarness);
+
+function contactSettings() {
+  return settingsOf(propertiesOf(tableModel('contact.golden')), 1);
+}
 
 describe('elasticsearch sink', () => {
   const indexPrefix = uniquePrefix();
@@ -112,7 +85,7 @@ describe('elasticsearch sink', () => {
 
   afterAll(async () => {
     await sink.close();
-    await reader.indices.delete({ index, ignore_unavailable: true });
+    await removePrefix(reader, indexPrefix);
     await reader.close();
   });
 
@@ -146,17 +119,62 @@ describe('elasticsearch sink', () => {
     );
   });
 
-  it('makes the index with a strict mapping and remembers deletes for as long as configured', async () => {
-    const settings = await reader.indices.getSettings({ index });
-    expect(settings[index]?.settings?.index?.gc_deletes).toBe('7d');
-    const mapping = await reader.indices.getMapping({ index });
-    expect(mapping[index]?.mappings.dynamic).toBe('strict');
+  it('makes a template, and a strict index behind an alias that hides what was deleted', async () => {
+    const [first] = Object.entries(await reader.indices.get({ index }));
+    expect(first?.[0]).toBe(`${index}-v1`);
+    expect(first?.[1].mappings).toMatchObject({
+      dynamic: 'strict',
+      _meta: { owner: 'reachflow', topic: 'contact.golden' },
+    });
+    const { index_templates } = await reader.indices.getIndexTemplate({ name: index });
+    const [template] = index_templates;
+    expect(template?.index_template.index_patterns).toEqual([`${index}-v*`]);
+    await sink.write(
+      batchOf([contactRecord('d-1', 1n), contactRecord('d-2', 1n), contactRecord('d-1', 2n, null)]),
+    );
+    const ids = { terms: { id: ['d-1', 'd-2'] } };
+    expect(await found(ids)).toEqual(['d-2']);
+    const behind = await reader.search({ index: `${index}-v1`, query: ids, sort: ['id'] });
+    expect(behind.hits.hits.map(({ _id }) => _id)).toEqual(['d-1', 'd-2']);
+  });
 
-    const again = create({ gcDeletes: '2h' });
-    await again.open();
-    await again.close();
-    const changed = await reader.indices.getSettings({ index });
-    expect(changed[index]?.settings?.index?.gc_deletes).toBe('2h');
+  it('writes to where the alias leads: a new index takes over in one step', async () => {
+    await sink.write(batchOf([contactRecord('swap', 1n)]));
+    // The template gives it the mapping.
+    await reader.indices.create({ index: `${index}-v2` });
+    const move = (from: string, to: string) =>
+      reader.indices.updateAliases({
+        actions: [
+          { remove: { index: `${index}-${from}`, alias: index } },
+          { add: { index: `${index}-${to}`, alias: index } },
+        ],
+      });
+    await move('v1', 'v2');
+    const results = await sink.write(batchOf([contactRecord('swap', 2n)]));
+    expect(results.map(({ status }) => status)).toEqual(['delivered']);
+    const { url } = testStack().elasticsearch;
+    expect(await readContact(url, `${index}-v2`, 'swap')).toMatchObject({ version: 2n });
+    expect(await readContact(url, `${index}-v1`, 'swap')).toMatchObject({ version: 1n });
+    // Whoever moved it may have forgotten the filter.
+    const next = create();
+    await next.open();
+    await next.close();
+    const aliases = await reader.indices.getAlias({ name: index });
+    expect(aliases[`${index}-v2`]?.aliases[index]?.filter).toBeDefined();
+    await move('v2', 'v1');
+    await sink.open();
+  });
+
+  it('makes no index of its own accord where the alias is gone', async () => {
+    const away = uniquePrefix();
+    const lost = create({ indexPrefix: away });
+    await lost.open();
+    await reader.indices.delete({ index: `${away}contacts-v1` });
+    const [result] = await lost.write(batchOf([contactRecord('1', 1n)]));
+    expect(result).toMatchObject({ status: 'retry', of: 'store' });
+    expect(await reader.indices.exists({ index: `${away}contacts` })).toBe(false);
+    await lost.close();
+    await removePrefix(reader, away);
   });
 
   it('rejects alone a key longer than an _id, which would fail the whole bulk request', async () => {
@@ -170,19 +188,72 @@ describe('elasticsearch sink', () => {
     expect(results.map((result) => result.status)).toEqual(['delivered', 'rejected', 'delivered']);
   });
 
-  it('refuses an index with another mapping', async () => {
+  it('refuses an index with another mapping, naming the field, and changes nothing', async () => {
     const other = uniquePrefix();
     await reader.indices.create({
-      index: `${other}contacts`,
+      index: `${other}contacts-v1`,
+      aliases: { [`${other}contacts`]: {} },
       mappings: { properties: { full_name: { type: 'keyword' } } },
     });
     const misplaced = create({ indexPrefix: other });
     await expect(misplaced.open()).rejects.toMatchObject({
       code: 'ELASTICSEARCH_SETTINGS',
       retry: 'none',
+      message: expect.stringContaining('full_name is keyword, not text'),
     });
     await misplaced.close();
-    await reader.indices.delete({ index: `${other}contacts` });
+    expect(await reader.indices.existsIndexTemplate({ name: `${other}contacts` })).toBe(false);
+    await removePrefix(reader, other);
+  });
+
+  it('refuses an index that has the name of the alias', async () => {
+    const other = uniquePrefix();
+    await reader.indices.create({ index: `${other}contacts` });
+    const misplaced = create({ indexPrefix: other });
+    await expect(misplaced.open()).rejects.toMatchObject({ code: 'ELASTICSEARCH_SETTINGS' });
+    await misplaced.close();
+    await removePrefix(reader, other);
+  });
+
+  it('refuses more fields than the index may have before the server does', async () => {
+    const other = uniquePrefix();
+    const names = Array.from({ length: 982 }, (_, i) => `old_${i}`);
+    const properties = Object.fromEntries(names.map((name) => [name, { type: 'long' } as const]));
+    await reader.indices.create({
+      index: `${other}contacts-v1`,
+      aliases: { [`${other}contacts`]: {} },
+      mappings: { properties },
+      settings: contactSettings(),
+    });
+    const crowded = create({ indexPrefix: other });
+    await expect(crowded.open()).rejects.toMatchObject({
+      code: 'ELASTICSEARCH_SETTINGS',
+      message: expect.stringMatching(/1001 fields .* 1000 /),
+    });
+    await crowded.close();
+    await removePrefix(reader, other);
+  });
+
+  it('counts fields as the server does: the last one that fits does', async () => {
+    const other = uniquePrefix();
+    const properties = propertiesOf(tableModel('contact.golden'));
+    const fields = countFields(properties);
+    const tight = {
+      index: `${other}contacts-v1`,
+      aliases: { [`${other}contacts`]: {} },
+      settings: { ...contactSettings(), 'index.mapping.total_fields.limit': fields },
+    };
+    await reader.indices.create(tight);
+    const fits = create({ indexPrefix: other });
+    await fits.open();
+    await fits.close();
+    await expect(
+      reader.indices.putMapping({
+        index: tight.index,
+        properties: { one_more: { type: 'long' } },
+      }),
+    ).rejects.toMatchObject({ statusCode: 400 });
+    await removePrefix(reader, other);
   });
 
   it('answers retry, not rejected, while the index is blocked for writes', async () => {
@@ -193,6 +264,8 @@ describe('elasticsearch sink', () => {
     expect(blocked).toMatchObject({ status: 'retry', error: { code: 'ELASTICSEARCH_REFUSED' } });
     const [delivered] = await sink.write(batchOf([record]));
     expect(delivered?.status).toBe('delivered');
-    expect(await readContact(index, 'blocked')).toEqual(contact('blocked', 1n));
+    expect(await readContact(testStack().elasticsearch.url, index, 'blocked')).toEqual(
+      contact('blocked', 1n),
+    );
   });
 });

@@ -1,4 +1,5 @@
-import { Client, errors } from '@elastic/elasticsearch';
+import { Client } from '@elastic/elasticsearch';
+import type { Logger } from 'pino';
 import type {
   DeliveryMode,
   RecordResult,
@@ -6,16 +7,33 @@ import type {
   SinkBatch,
   SinkLimits,
 } from '../../runtime/delivery/sink.ts';
+import { errorMessage } from '../../runtime/errors.ts';
+import { topicsOf } from '../../schemas/topics.ts';
 import { chunk } from '../chunk.ts';
 import type { SinkDeps } from '../deps.ts';
 import { writeEncoded } from '../encode.ts';
+import { type TableModel, tableModel } from '../fields.ts';
 import { type GroupResult, writeIsolating } from '../isolate.ts';
-import { classifyItem, classifyOpen, classifyRequest } from './classify.ts';
+import {
+  classifyItem,
+  classifyOpen,
+  classifyRequest,
+  classifyUnsent,
+  tooLarge,
+} from './classify.ts';
 import type { ElasticsearchConfig } from './config.ts';
-import { encodeContact, type Operation } from './encode.ts';
-import { contactsMapping, contactsSettings } from './schema.ts';
+import { createEncoder, type Encoder, type Operation } from './encode.ts';
+import { DAY_MS, namesOf } from './indices.ts';
+import { ensurePolicy, hasLifecycle } from './lifecycle.ts';
+import { expireDays, growDays, purgeDeleted } from './maintenance.ts';
+import { contentLimit, createIndex, type IndexedTopic, setUpTopic } from './setup.ts';
 
 const MAX_BULK_BYTES = 5 * 1_048_576;
+
+/** Names of indices that are known to be there; more than there are days kept, so that none is asked for twice. */
+const MAX_KNOWN_INDICES = 1_000;
+
+const MAINTENANCE_TIMEOUT_MS = 5_000;
 
 /** The parts of a bulk answer that classification reads. */
 const FILTER_PATH = [
@@ -26,26 +44,43 @@ const FILTER_PATH = [
   'items.*.error.caused_by.reason',
 ];
 
-/** Contacts in an index: `_id` is the contact's id, and the cluster itself refuses stale versions. */
+interface Writer extends IndexedTopic {
+  readonly encode: Encoder;
+}
+
+/**
+ * Documents in indices: `_id` is the row's key. The cluster itself refuses stale versions, and a second document of a
+ * record that is written once.
+ */
 class ElasticsearchSink implements Sink {
   readonly name = 'elasticsearch';
   readonly mode: DeliveryMode = 'idempotent';
-  readonly topics = ['contact.golden'];
+  readonly topics: readonly string[];
   readonly limits: SinkLimits;
   readonly writers: number;
-  readonly #batchSize: number;
+  readonly #config: ElasticsearchConfig;
+  readonly #logger: Logger;
   readonly #client: Client;
-  readonly #index: string;
-  readonly #refresh: ElasticsearchConfig['refresh'];
-  readonly #gcDeletes: string;
+  readonly #writers = new Map<string, Writer>();
+  readonly #known = new Set<string>();
+  #contentLimit = MAX_BULK_BYTES;
+  #lifecycle = false;
+  #timer: NodeJS.Timeout | undefined;
+  #maintaining: Promise<void> | undefined;
+  readonly #closing = new AbortController();
 
-  constructor(config: ElasticsearchConfig) {
-    this.#batchSize = config.batchSize;
+  constructor(config: ElasticsearchConfig, { logger }: SinkDeps, models: readonly TableModel[]) {
+    this.#config = config;
+    this.#logger = logger.child({ sink: this.name });
+    this.topics = models.map(({ topic }) => topic);
     this.limits = { records: config.batchSize, bytes: MAX_BULK_BYTES, lingerMs: 0 };
     this.writers = config.maxConnections;
-    this.#refresh = config.refresh;
-    this.#gcDeletes = config.gcDeletes;
-    this.#index = `${config.indexPrefix}contacts`;
+    for (const model of models) {
+      const names = namesOf(model, config.indexPrefix);
+      const { retentionDays } = config;
+      const encode = createEncoder(model, { names, retentionDays, now: Date.now });
+      this.#writers.set(model.topic, { model, names, encode });
+    }
     const { url, username, password, requestTimeoutMs, maxConnections } = config;
     this.#client = new Client({
       node: url,
@@ -59,80 +94,128 @@ class ElasticsearchSink implements Sink {
 
   async open(): Promise<void> {
     try {
-      if (await this.#client.indices.exists({ index: this.#index })) await this.#update();
-      else await this.#create();
+      this.#contentLimit = await contentLimit(this.#client);
+      const { lifecycle } = this.#config;
+      this.#lifecycle = lifecycle === 'auto' && (await hasLifecycle(this.#client));
+      for (const topic of this.#writers.values()) {
+        const byPolicy = this.#lifecycle && topic.model.spec.kind === 'append';
+        if (byPolicy) await ensurePolicy(this.#client, topic.names, this.#config);
+        await setUpTopic(this.#client, topic, byPolicy);
+      }
     } catch (error) {
       throw classifyOpen(error);
     }
+    // Processes that start together shall not do it together.
+    const interval = this.#config.maintenanceIntervalMs * (0.9 + 0.2 * Math.random());
+    this.#timer ??= setInterval(() => this.#maintain(), interval).unref();
   }
 
-  async write({ records }: SinkBatch): Promise<readonly RecordResult[]> {
-    return writeEncoded(records, encodeContact, (operations) => {
-      const groups = chunk(operations, this.#batchSize, MAX_BULK_BYTES, ({ bytes }) => bytes);
-      return writeIsolating(groups, (group) => this.#bulk(group));
+  async write({ topic, records }: SinkBatch): Promise<readonly RecordResult[]> {
+    const writer = this.#writers.get(topic);
+    if (writer === undefined) throw new Error(`the elasticsearch sink does not write ${topic}`);
+    return writeEncoded(records, writer.encode, async (operations) => {
+      const failed = await this.#ensureIndices(writer, operations);
+      if (failed !== undefined) return operations.map(() => failed);
+      const most = Math.min(MAX_BULK_BYTES, this.#contentLimit);
+      const groups = chunk(operations, this.#config.batchSize, most, ({ bytes }) => bytes);
+      return writeIsolating(groups, (group) => this.#bulk(writer, group));
     });
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#closing.abort();
+    await this.#maintaining;
     await this.#client.close();
   }
 
   /** One bulk request: one result per operation, or one for all when the request failed as a whole. */
-  async #bulk(operations: readonly Operation[]): Promise<GroupResult> {
+  async #bulk({ model, names }: Writer, operations: readonly Operation[]): Promise<GroupResult> {
+    const bytes = operations.reduce((sum, operation) => sum + operation.bytes, 0);
+    // A group larger than that has one operation. The server would cut the connection instead of answering.
+    if (bytes > this.#contentLimit) return tooLarge(bytes, this.#contentLimit);
     try {
       const { items } = await this.#client.bulk<string>({
-        index: this.#index,
-        refresh: this.#refresh,
+        // Never an index that the server makes up because the alias is gone.
+        ...(model.spec.kind === 'upsert' ? { index: names.alias, require_alias: true } : {}),
+        refresh: this.#config.refresh,
         filter_path: FILTER_PATH,
         // The client passes strings through as they are, which keeps the versions' digits.
         operations: operations.map((operation) => operation.lines),
       });
       return operations.map((_, i) => classifyItem(Object.values(items[i] ?? {})[0]));
     } catch (error) {
-      return classifyRequest(error);
+      return classifyRequest(error, bytes);
     }
   }
 
-  async #create(): Promise<void> {
+  /** Makes the indices that operations name; the answer for all of them when that fails. */
+  async #ensureIndices(
+    writer: Writer,
+    operations: readonly Operation[],
+  ): Promise<RecordResult | undefined> {
+    const wanted = new Set(operations.flatMap(({ index }) => (index === undefined ? [] : [index])));
     try {
-      await this.#client.indices.create({
-        index: this.#index,
-        settings: contactsSettings(this.#gcDeletes),
-        mappings: contactsMapping,
-      });
+      for (const index of wanted) {
+        if (this.#known.has(index)) continue;
+        await createIndex(this.#client, writer, index);
+        if (this.#known.size >= MAX_KNOWN_INDICES) this.#known.clear();
+        this.#known.add(index);
+      }
+      return undefined;
     } catch (error) {
-      // Another process that started with us was faster.
-      if (!isAlreadyThere(error)) throw error;
+      return classifyUnsent(error);
     }
   }
 
-  /**
-   * Brings an existing index to our mapping. The server refuses what an existing field cannot become, or
-   * analyzers that the index lacks.
-   */
-  async #update(): Promise<void> {
-    await this.#client.indices.putMapping({ index: this.#index, ...contactsMapping });
-    await this.#client.indices.putSettings({
-      index: this.#index,
-      settings: { index: { gc_deletes: this.#gcDeletes } },
-    });
+  #maintain(): void {
+    this.#maintaining ??= this.#maintainOnce()
+      .catch((error: unknown) => {
+        this.#logger.warn(
+          { err: errorMessage(error) },
+          'upkeep of indices failed; it is tried again',
+        );
+      })
+      .finally(() => {
+        this.#maintaining = undefined;
+      });
+  }
+
+  async #maintainOnce(): Promise<void> {
+    const { keepDeletedDays, retentionDays } = this.#config;
+    const { signal } = this.#closing;
+    // A shutdown waits for one request at most.
+    const client = this.#client.child({ requestTimeout: MAINTENANCE_TIMEOUT_MS });
+    for (const topic of this.#writers.values()) {
+      const { spec } = topic.model;
+      const { alias } = topic.names;
+      if (spec.deletes) {
+        const purged = await purgeDeleted(
+          client,
+          topic,
+          Date.now() - keepDeletedDays * DAY_MS,
+          signal,
+        );
+        if (purged > 0) this.#logger.info({ alias, purged }, 'purged what was deleted long ago');
+      }
+      if (spec.kind !== 'append' || signal.aborted) continue;
+      await growDays(client, topic, this.#lifecycle);
+      if (this.#lifecycle || signal.aborted) continue;
+      const expired = await expireDays(client, topic, Date.now() - retentionDays * DAY_MS);
+      if (expired.length > 0)
+        this.#logger.info({ alias, expired }, 'deleted the indices of old days');
+    }
   }
 }
 
-function isAlreadyThere(error: unknown): boolean {
-  if (!(error instanceof errors.ResponseError)) return false;
-  const body: unknown = error.body;
-  if (typeof body !== 'object' || body === null || !('error' in body)) return false;
-  const { error: cause } = body;
-  return (
-    typeof cause === 'object' &&
-    cause !== null &&
-    'type' in cause &&
-    cause.type === 'resource_already_exists_exception'
-  );
-}
-
-/** The sink `elasticsearch`. Connects on `open`. */
-export function createElasticsearchSink(config: ElasticsearchConfig, _deps: SinkDeps): Sink {
-  return new ElasticsearchSink(config);
+/**
+ * The sink `elasticsearch`. Connects on `open`.
+ * @param models the topics that it writes, when not those of the map.
+ */
+export function createElasticsearchSink(
+  config: ElasticsearchConfig,
+  deps: SinkDeps,
+  models: readonly TableModel[] = topicsOf('elasticsearch', deps.parts).map(tableModel),
+): Sink {
+  return new ElasticsearchSink(config, deps, models);
 }
