@@ -12,6 +12,7 @@ import {
   type ProcessReport,
   processReportSchema,
   type TaskStatus,
+  type WorkerStatus,
 } from '../runtime/observability/process-status.ts';
 
 /** How far a group is on one partition of a topic. */
@@ -47,6 +48,8 @@ export interface GroupRows {
 export interface ProcessRow extends ProcessIdentity {
   readonly url: string;
   readonly phase: ProcessReport['phase'];
+  /** Of a supervisor. */
+  readonly workers?: readonly WorkerStatus[];
 }
 
 /** Everything that `reachflow status` shows, at one moment. */
@@ -64,6 +67,8 @@ export interface StatusSource {
   readonly groups: readonly WatchedGroup[];
   /** Base URLs of processes to ask besides those that their client ids announce. */
   readonly workers: readonly string[];
+  /** Where a process would answer that is started here; that there is none is no news. */
+  readonly local?: string | undefined;
 }
 
 const SINK_PREFIX = sinkGroup('');
@@ -74,7 +79,8 @@ const ANSWER_TIMEOUT_MS = 1_000;
  * Asks brokers and processes. Whoever asks again and again should hold the client's connections: `leaseCluster`.
  * @throws ReachflowError `KAFKA_UNAVAILABLE`.
  */
-export async function readStatus({ client, groups, workers }: StatusSource): Promise<StatusData> {
+export async function readStatus(source: StatusSource): Promise<StatusData> {
+  const { client, groups, workers } = source;
   const [described, positions] = await Promise.all([
     describeGroups(
       client,
@@ -82,8 +88,8 @@ export async function readStatus({ client, groups, workers }: StatusSource): Pro
     ),
     groupPositions(client, groups),
   ]);
-  const urls = new Set([...workers, ...described.flatMap(announcedUrls)]);
-  const answers = await Promise.all([...urls].slice(0, MAX_PROCESSES).map(askProcess));
+  const asked = [...workers, ...described.flatMap(announcedUrls)];
+  const answers = await askProcesses(asked, source.local);
   const { namespace } = client.config;
   const reports = answers.flatMap(({ url, report }) =>
     report?.process.namespace === namespace ? [{ url, report }] : [],
@@ -94,7 +100,11 @@ export async function readStatus({ client, groups, workers }: StatusSource): Pro
     groups: groups.map((watched, i) =>
       rowsOf(watched, described[i], { positions: positions.get(watched.group) ?? [], running }),
     ),
-    processes: reports.map(({ url, report }) => ({ ...report.process, url, phase: report.phase })),
+    processes: reports.map(({ url, report: { process, phase, workers: own } }) => ({
+      ...process,
+      ...{ url, phase },
+      ...(own === undefined ? {} : { workers: own }),
+    })),
     unreachable: answers.flatMap(({ url, report }) => (report === undefined ? [url] : [])),
   };
 }
@@ -103,8 +113,39 @@ function announcedUrls({ members }: GroupStatus): string[] {
   return members.flatMap(({ clientId, host }) => announcedUrl(clientId, host) ?? []);
 }
 
+interface Answer {
+  readonly url: string;
+  readonly report?: ProcessReport;
+}
+
+/**
+ * Asks processes, then the supervisors that they name: these are members of no group. One at `local` is found, too, when
+ * none of its workers is there to name it. Each instance once, however many ways lead to it.
+ */
+async function askProcesses(urls: readonly string[], local: string | undefined): Promise<Answer[]> {
+  const first = [...new Set(urls)].slice(0, MAX_PROCESSES);
+  const [answers, here] = await Promise.all([
+    Promise.all(first.map(askProcess)),
+    local === undefined || first.includes(local) ? [] : askProcess(local),
+  ]);
+  const named = new Set(answers.flatMap(supervisorUrl));
+  const more = await Promise.all([...named].filter((url) => !first.includes(url)).map(askProcess));
+  const found = [here].flat().filter(({ report }) => report !== undefined);
+  const seen = new Set<string>();
+  return [...more, ...answers, ...found].filter(({ report }) => {
+    if (report === undefined) return true;
+    const { instance } = report.process;
+    return !seen.has(instance) && seen.add(instance);
+  });
+}
+
+function supervisorUrl({ url, report }: Answer): string[] {
+  const port = report?.process.supervisorPort;
+  return port === undefined ? [] : [Object.assign(new URL(url), { port: String(port) }).origin];
+}
+
 /** A process that does not answer, or not as one of ours, has no report. */
-async function askProcess(url: string): Promise<{ url: string; report?: ProcessReport }> {
+async function askProcess(url: string): Promise<Answer> {
   try {
     const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS);
     const response = await fetch(new URL('/status', url), { signal });

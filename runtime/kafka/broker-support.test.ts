@@ -1,5 +1,11 @@
+import { type AddressInfo, createServer } from 'node:net';
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { topicPartitions } from './admin.ts';
 import { checkBrokerSupport } from './broker-support.ts';
+import { createKafkaClient } from './client.ts';
+import { kafkaConfigSchema } from './config.ts';
+import { WireWriter } from './wire.ts';
 
 /** Highest versions that brokers announce, by API key: from Kafka's own message definitions of these releases. */
 const KAFKA_2_3 = {
@@ -18,6 +24,29 @@ function versions(highest: Readonly<Record<number, number>>, lowest = 0) {
       { minVersion: Math.min(lowest, maxVersion), maxVersion },
     ]),
   );
+}
+
+/** Answers whatever it is asked as an old broker answers ApiVersions (version 1 or 2). */
+async function oldBroker() {
+  const server = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', (request) => {
+      const offered = Object.entries(KAFKA_2_3);
+      const answer = new WireWriter(256).int32(0).int32(request.readInt32BE(8)).int16(0);
+      answer
+        .int32(offered.length + 1)
+        .int16(18)
+        .int16(0)
+        .int16(2);
+      for (const [key, max] of offered) answer.int16(Number(key)).int16(0).int16(max);
+      const bytes = answer.int32(0).done();
+      bytes.writeInt32BE(bytes.length - 4, 0);
+      socket.write(bytes);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return { address: `127.0.0.1:${port}`, close: () => server.close() };
 }
 
 describe('a broker', () => {
@@ -43,5 +72,16 @@ describe('a broker', () => {
   it('is refused when it has given up what we speak', () => {
     const offered = { ...versions(KAFKA_2_5), 3: { minVersion: 6, maxVersion: 20 } };
     expect(() => checkBrokerSupport(offered, 'b:9092')).toThrow(/lacks Metadata 5$/);
+  });
+
+  it('is refused by whoever connects to it first', async () => {
+    const { address, close } = await oldBroker();
+    const config = kafkaConfigSchema.parse({ brokers: [address] });
+    const asking = topicPartitions(createKafkaClient(config, pino({ level: 'silent' })));
+    await expect(asking).rejects.toMatchObject({
+      code: 'BROKER_UNSUPPORTED',
+      message: expect.stringContaining(address),
+    });
+    close();
   });
 });
