@@ -11,6 +11,7 @@ import {
   type ProcessIdentity,
   type ProcessReport,
   processReportSchema,
+  type SinkStatus,
   type TaskStatus,
   type WorkerStatus,
 } from '../runtime/observability/process-status.ts';
@@ -29,12 +30,17 @@ export interface TaskRow {
   readonly partition: number;
   /** Client id and address; absent when no member has it. */
   readonly owner?: { readonly clientId: string; readonly host: string };
-  /** As its process says; `assigned` when that cannot be asked, `unassigned` without an owner. */
-  readonly state: TaskStatus['state'] | 'assigned' | 'unassigned';
+  /**
+   * As its process says, of a sink `away` while its store takes nothing; `assigned` when the process cannot be asked,
+   * `unassigned` without an owner.
+   */
+  readonly state: TaskStatus['state'] | 'away' | 'assigned' | 'unassigned';
   readonly inputs: readonly InputPosition[];
   readonly lag: number;
   /** From its process: state size, watermark, checkpoint, failure; absent when that cannot be asked. */
   readonly task?: TaskStatus;
+  /** Since when the store of a sink takes nothing, ms since the epoch; absent when it is well. */
+  readonly awaySince?: number;
 }
 
 export interface GroupRows {
@@ -95,10 +101,15 @@ export async function readStatus(source: StatusSource): Promise<StatusData> {
     report?.process.namespace === namespace ? [{ url, report }] : [],
   );
   const running = tasksByName(reports.map(({ report }) => report));
+  const sinks = sinksByOwner(reports);
   return {
     at: Date.now(),
     groups: groups.map((watched, i) =>
-      rowsOf(watched, described[i], { positions: positions.get(watched.group) ?? [], running }),
+      rowsOf(watched, described[i], {
+        positions: positions.get(watched.group) ?? [],
+        running,
+        sinks,
+      }),
     ),
     processes: reports.map(({ url, report: { process, phase, workers: own } }) => ({
       ...process,
@@ -167,10 +178,22 @@ function tasksByName(reports: readonly ProcessReport[]): Map<string, TaskStatus>
   return found;
 }
 
+/** By the sink's group and its process's URL. */
+function sinksByOwner(
+  reports: readonly { readonly url: string; readonly report: ProcessReport }[],
+): Map<string, SinkStatus> {
+  return new Map(
+    reports.flatMap(({ url, report }) =>
+      report.sinks.map((sink) => [`${sinkGroup(sink.name)} ${url}`, sink] as const),
+    ),
+  );
+}
+
 interface Found {
   /** Of the group. */
   readonly positions: readonly GroupPosition[];
   readonly running: ReadonlyMap<string, TaskStatus>;
+  readonly sinks: ReadonlyMap<string, SinkStatus>;
 }
 
 function rowsOf(
@@ -186,7 +209,7 @@ function rowsOf(
     const count = Math.max(0, ...positions.map(({ partition }) => partition + 1));
     return Array.from({ length: count }, (_, partition) => {
       const inputs = positions.filter((position) => position.partition === partition);
-      return rowOf(group, partition, inputs, owners, found.running);
+      return rowOf(group, partition, inputs, owners, found);
     });
   });
   return { group, state: described?.state ?? 'Dead', tasks };
@@ -197,19 +220,27 @@ function rowOf(
   partition: number,
   positions: readonly GroupPosition[],
   owners: ReadonlyMap<string, GroupMemberStatus>,
-  running: ReadonlyMap<string, TaskStatus>,
+  { running, sinks }: Found,
 ): TaskRow {
   const inputs = positions.map(inputOf);
   const [owner] = positions.flatMap(({ topic }) => owners.get(`${topic}/${partition}`) ?? []);
   const task = running.get(`${group}/${partition}`);
+  const url = owner === undefined ? undefined : announcedUrl(owner.clientId, owner.host);
+  const sink = url === undefined ? undefined : sinks.get(`${group} ${url}`);
   return {
     partition,
     ...(owner === undefined ? {} : { owner: { clientId: owner.clientId, host: owner.host } }),
-    state: task?.state ?? (owner === undefined ? 'unassigned' : 'assigned'),
+    state: task?.state ?? sinkState(sink) ?? (owner === undefined ? 'unassigned' : 'assigned'),
     inputs,
     lag: inputs.reduce((sum, { lag }) => sum + lag, 0),
     ...(task === undefined ? {} : { task }),
+    ...(sink?.awaySince === undefined ? {} : { awaySince: sink.awaySince }),
   };
+}
+
+function sinkState(sink: SinkStatus | undefined): TaskRow['state'] | undefined {
+  if (sink === undefined) return undefined;
+  return sink.awaySince === undefined ? 'running' : 'away';
 }
 
 /** By `<topic>/<partition>`. */

@@ -96,6 +96,16 @@ describe('statusView', () => {
     expect(text(data(many))).toContain('and 4 more');
   });
 
+  it('says which sink waits for its store, and since when', () => {
+    const tasks = [
+      row(0, { state: 'away', awaySince: NOW - 30_000 }),
+      row(1, { state: 'away', awaySince: NOW - 90_000 }),
+    ];
+    const shown = text(data([], { groups: [{ group: 'sink.postgres', state: 'Stable', tasks }] }));
+    expect(shown).toMatch(/^sink\.postgres +0-1 .* away /m);
+    expect(shown).toContain('sink.postgres: its store has taken nothing for 90 s');
+  });
+
   it('shows processes, and those that do not answer', () => {
     const shown = text(
       data([row(0)], {

@@ -55,7 +55,7 @@ function ownerOf({ owner }: TaskRow): string {
   return owner === undefined ? NONE : `${owner.clientId} @ ${owner.host}`;
 }
 
-const BAD = new Set<TaskRow['state']>(['failed', 'unassigned', 'fenced']);
+const BAD = new Set<TaskRow['state']>(['failed', 'unassigned', 'fenced', 'away']);
 const MOVING = new Set<TaskRow['state']>(['restoring', 'backoff', 'draining', 'created']);
 
 function styledState(state: TaskRow['state'], text: string = state): string {
@@ -205,6 +205,16 @@ function roleOf({ worker, workers }: ProcessRow): string {
   return worker === undefined ? '' : ` (worker ${worker})`;
 }
 
+/** A sink whose store takes nothing: its partitions wait, and nothing is lost. */
+function awayOf(groups: readonly GroupRows[], now: number): string[] {
+  return groups.flatMap(({ group, tasks }) => {
+    const since = Math.min(...tasks.map(({ awaySince }) => awaySince ?? Number.POSITIVE_INFINITY));
+    if (!Number.isFinite(since)) return [];
+    const what = `${group}: its store has taken nothing for ${age(now - since)}`;
+    return [`${styled('red', what)}\n  hint: Its partitions wait, and go on by themselves.`];
+  });
+}
+
 function failuresOf(groups: readonly GroupRows[]): string[] {
   const failed = groups.flatMap(({ group, tasks }) =>
     tasks.flatMap(({ partition, task }) => {
@@ -242,7 +252,7 @@ export function statusView(data: StatusData, each = false): string {
         'Is observability.host an address that this machine reaches?',
     );
   }
-  const failures = failuresOf(groups);
+  const failures = [...awayOf(groups, at), ...failuresOf(groups)];
   if (failures.length > 0) blocks.push(failures.join('\n'));
   return blocks.join('\n\n');
 }

@@ -158,6 +158,26 @@ describe('reachflow status', () => {
     expect(statusView(data, true)).toContain('webhook.received');
   });
 
+  it('says of a sink whether its store takes what it has', async () => {
+    const names = [...new Set(GROUPS.flatMap(({ topics }) => topics))];
+    await ensureTopics(client, names.map(topic));
+    const { url = '', process } = await observed(client.config.namespace);
+    const sink = { name: 'clickhouse', delivered: 1, deadLettered: 0, retries: 0 };
+    let awaySince: number | undefined;
+    process.show({
+      ...NO_PARTS,
+      sinks: () => [awaySince === undefined ? sink : { ...sink, awaySince }],
+    });
+    await member('sink.clickhouse', ['event.recorded', 'metric.tenant.count'], announce('rf', url));
+    const states = async () => {
+      const { groups } = await readStatus({ client, groups: GROUPS, workers: [] });
+      return new Set(groups[1]?.tasks.map(({ state }) => state));
+    };
+    expect(await states()).toEqual(new Set(['running']));
+    awaySince = Date.now();
+    expect(await states()).toEqual(new Set(['away']));
+  });
+
   it('does not take the process of another installation for one of this', async () => {
     await ensureTopics(client, [topic('webhook.received')]);
     const { url = '' } = await observed('another');
