@@ -39,7 +39,7 @@ async function deliver(url: string, deliveryId: string): Promise<void> {
   throw new Error(`${deliveryId} was not accepted`);
 }
 
-describe('reachflow run --workers', { timeout: 120_000 }, () => {
+describe('reachflow run --workers', { timeout: 300_000 }, () => {
   let client: KafkaClient;
   let codec: TopicCodec;
   let processes: ReachflowProcess[];
