@@ -19,8 +19,9 @@ export interface TopicPlan {
 }
 
 /**
- * Creates the topics that do not exist, and returns once every broker knows all of them, each partition with a leader: who
- * asks any broker then, finds them. Existing ones keep their settings.
+ * Creates the topics that do not exist, and returns once every broker knows all of them: who asks any broker then, finds
+ * them. Each partition of a new one has a leader by then; one of an old topic may be without, as long as its brokers are
+ * away. Existing ones keep their settings.
  * @throws ReachflowError `KAFKA_UNAVAILABLE`, or `TOPIC_REFUSED` (domain user) when the cluster cannot have such a topic.
  */
 export async function ensureTopics(
@@ -33,7 +34,7 @@ export async function ensureTopics(
     const missing = plans.filter(({ name }) => !existing.has(client.physical(name)));
     if (missing.length > 0) await createTopics(client, cluster, missing);
     const names = plans.map(({ name }) => client.physical(name));
-    await cluster.retrying(CREATION, () => checkKnown(cluster, names));
+    await cluster.retrying(CREATION, () => checkKnown(cluster, names, existing));
   });
 }
 
@@ -81,14 +82,19 @@ function topicRefused(error: unknown, replicationFactor: number): unknown {
   });
 }
 
-/** @throws a transient protocol error while a broker does not know one of the topics, or one has no leader. */
-async function checkKnown(cluster: KafkaCluster, names: readonly string[]): Promise<void> {
+/** @throws a transient protocol error while a broker does not know one of the topics, or a new one has no leader. */
+async function checkKnown(
+  cluster: KafkaCluster,
+  names: readonly string[],
+  old: ReadonlyMap<string, unknown>,
+): Promise<void> {
   for (const id of await cluster.brokers()) {
     const { topics } = await cluster.metadata(id, names);
-    // That it is unknown there will pass, however long it takes: it has been created.
-    for (const { code, leaders } of topics)
-      if (code !== 0 || leaders.length === 0 || leaders.some((leader) => leader < 0))
-        throw protocolError(CODE.leaderNotAvailable);
+    for (const { topic, code, leaders } of topics) {
+      const isLed = leaders.length > 0 && leaders.every((leader) => leader >= 0);
+      // That it is unknown there will pass, however long it takes: it has been created.
+      if (code !== 0 || !(isLed || old.has(topic))) throw protocolError(CODE.leaderNotAvailable);
+    }
   }
 }
 
