@@ -39,8 +39,9 @@ export type AppConfig = z.output<typeof appConfigSchema>;
 
 /** REACHFLOW_ variables that are read elsewhere and are no settings; one that ends in `_` is a prefix. */
 const RESERVED_ENV = [
-  // Which worker of a supervisor a process is: cli/workers/cluster.ts.
+  // Which worker of which supervisor a process is: cli/workers/cluster.ts.
   'REACHFLOW_WORKER',
+  'REACHFLOW_SUPERVISOR_PORT',
   // Stack traces of errors: cli/errors.ts.
   'REACHFLOW_DEBUG',
   // Engines and log level of the test suite: tests/.

@@ -55,13 +55,13 @@ describe('statusView', () => {
     );
     expect(lines).toHaveLength(3);
     expect(lines[0]).toMatch(
-      /^part +partitions +owner +state +lag +behind +entries +size +checkpoint$/,
+      /^part +partitions +owner +state +lag +behind +entries +size +checkpoint +restarts$/,
     );
     expect(lines[1]).toMatch(
-      /^events\.webhooks +0-2 +reachflow@9464 @ 10\.0\.0\.7 +running +30 +████████ +5 s +4500 +8\.6 MiB +3 min$/,
+      /^events\.webhooks +0-2 +reachflow@9464 @ 10\.0\.0\.7 +running +30 +████████ +5 s +4500 +8\.6 MiB +3 min +0$/,
     );
     expect(lines[2], 'the same part is not named again').toMatch(
-      /^ +3 +reachflow@9464 @ 10\.0\.0\.8 +assigned +10 +██▋ +– +– +– +–$/,
+      /^ +3 +reachflow@9464 @ 10\.0\.0\.8 +assigned +10 +██▋ +– +– +– +– +–$/,
     );
   });
 
@@ -96,6 +96,16 @@ describe('statusView', () => {
     expect(text(data(many))).toContain('and 4 more');
   });
 
+  it('says which sink waits for its store, and since when', () => {
+    const tasks = [
+      row(0, { state: 'away', awaySince: NOW - 30_000 }),
+      row(1, { state: 'away', awaySince: NOW - 90_000 }),
+    ];
+    const shown = text(data([], { groups: [{ group: 'sink.postgres', state: 'Stable', tasks }] }));
+    expect(shown).toMatch(/^sink\.postgres +0-1 .* away /m);
+    expect(shown).toContain('sink.postgres: its store has taken nothing for 90 s');
+  });
+
   it('shows processes, and those that do not answer', () => {
     const shown = text(
       data([row(0)], {
@@ -119,6 +129,28 @@ describe('statusView', () => {
       /http:\/\/10\.0\.0\.7:9464 +42 \(worker 2\) on w1 +running +0\.1\.0 +2 h/,
     );
     expect(shown).toContain('No answer from http://10.0.0.8:9464');
+  });
+
+  it('shows workers beside their supervisor, and those that have no process now', () => {
+    const common = { namespace: '', version: '0.1.0', startedAt: NOW, host: 'w1' };
+    const shown = text(
+      data([row(0)], {
+        processes: [
+          {
+            ...common,
+            ...{ url: 'http://10.0.0.7:9464', instance: 's', pid: 41, phase: 'running' },
+            workers: [
+              { worker: 1, pid: 42, phase: 'ready', restarts: 3 },
+              { worker: 2, phase: 'waiting', restarts: 1 },
+            ],
+          },
+        ],
+      }),
+    );
+    expect(shown).toContain('41 (supervisor) on w1');
+    expect(shown).toMatch(/^worker +pid +phase +restarts +supervisor$/m);
+    expect(shown).toMatch(/^1 +42 +ready +3 +41 on w1$/m);
+    expect(shown).toMatch(/^2 +– +waiting +1 +41 on w1$/m);
   });
 
   it('says clearly when nothing runs', () => {

@@ -55,7 +55,7 @@ function ownerOf({ owner }: TaskRow): string {
   return owner === undefined ? NONE : `${owner.clientId} @ ${owner.host}`;
 }
 
-const BAD = new Set<TaskRow['state']>(['failed', 'unassigned', 'fenced']);
+const BAD = new Set<TaskRow['state']>(['failed', 'unassigned', 'fenced', 'away']);
 const MOVING = new Set<TaskRow['state']>(['restoring', 'backoff', 'draining', 'created']);
 
 function styledState(state: TaskRow['state'], text: string = state): string {
@@ -146,6 +146,7 @@ function groupTable({ groups, at }: StatusData, each: boolean): string {
     'entries',
     'size',
     'checkpoint',
+    'restarts',
   ];
   let last = '';
   const rows = shown.map(({ group, owner, tasks }) => {
@@ -163,6 +164,7 @@ function groupTable({ groups, at }: StatusData, each: boolean): string {
       sum(tasks, ({ stateEntries }) => stateEntries, compact),
       sum(tasks, ({ stateBytes }) => stateBytes, bytes),
       checkpointAge(tasks, at),
+      sum(tasks, ({ restarts }) => restarts, restartsText),
       ...(each ? tasks.map(position) : []),
     ];
   });
@@ -170,14 +172,47 @@ function groupTable({ groups, at }: StatusData, each: boolean): string {
 }
 
 function processTable(processes: readonly ProcessRow[], now: number): string {
-  const rows = processes.map(({ url, pid, host, worker, phase, version, startedAt }) => [
-    url,
-    `${pid}${worker === undefined ? '' : ` (worker ${worker})`} on ${host}`,
-    phase === 'running' ? styled('green', phase) : styled('yellow', phase),
-    version,
-    age(now - startedAt),
+  const rows = processes.map((row) => [
+    row.url,
+    `${row.pid}${roleOf(row)} on ${row.host}`,
+    row.phase === 'running' ? styled('green', row.phase) : styled('yellow', row.phase),
+    row.version,
+    age(now - row.startedAt),
   ]);
   return table(['process', 'pid', 'phase', 'version', 'up'], rows);
+}
+
+function restartsText(count: number): string {
+  return count === 0 ? '0' : styled('yellow', compact(count));
+}
+
+/** The workers of supervisors, also those that have no process now. */
+function workerTable(processes: readonly ProcessRow[]): string {
+  const rows = processes.flatMap(({ pid: supervisor, host, workers = [] }) =>
+    workers.map(({ worker, pid, phase, restarts }) => [
+      String(worker),
+      pid === undefined ? NONE : String(pid),
+      phase === 'ready' ? styled('green', phase) : styled('yellow', phase),
+      restartsText(restarts),
+      `${supervisor} on ${host}`,
+    ]),
+  );
+  return rows.length === 0 ? '' : table(['worker', 'pid', 'phase', 'restarts', 'supervisor'], rows);
+}
+
+function roleOf({ worker, workers }: ProcessRow): string {
+  if (workers !== undefined) return ' (supervisor)';
+  return worker === undefined ? '' : ` (worker ${worker})`;
+}
+
+/** A sink whose store takes nothing: its partitions wait, and nothing is lost. */
+function awayOf(groups: readonly GroupRows[], now: number): string[] {
+  return groups.flatMap(({ group, tasks }) => {
+    const since = Math.min(...tasks.map(({ awaySince }) => awaySince ?? Number.POSITIVE_INFINITY));
+    if (!Number.isFinite(since)) return [];
+    const what = `${group}: its store has taken nothing for ${age(now - since)}`;
+    return [`${styled('red', what)}\n  hint: Its partitions wait, and go on by themselves.`];
+  });
 }
 
 function failuresOf(groups: readonly GroupRows[]): string[] {
@@ -209,13 +244,15 @@ export function statusView(data: StatusData, each = false): string {
   }
   if (hasTopics) blocks.push(groupTable(data, each));
   if (processes.length > 0) blocks.push(processTable(processes, at));
+  const workers = workerTable(processes);
+  if (workers !== '') blocks.push(workers);
   if (unreachable.length > 0) {
     blocks.push(
       `No answer from ${unreachable.join(', ')}: state, size and checkpoints of its tasks are not shown. ` +
         'Is observability.host an address that this machine reaches?',
     );
   }
-  const failures = failuresOf(groups);
+  const failures = [...awayOf(groups, at), ...failuresOf(groups)];
   if (failures.length > 0) blocks.push(failures.join('\n'));
   return blocks.join('\n\n');
 }

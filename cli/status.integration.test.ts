@@ -8,7 +8,11 @@ import {
   startPartitionConsumer,
 } from '../runtime/kafka/partition-consumer.ts';
 import { observabilityConfigSchema } from '../runtime/observability/config.ts';
-import { type Observability, startObservability } from '../runtime/observability/observability.ts';
+import {
+  NO_PARTS,
+  type Observability,
+  startObservability,
+} from '../runtime/observability/observability.ts';
 import { announce, type TaskStatus } from '../runtime/observability/process-status.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
 import { eventually, kafkaFixture } from '../tests/support/kafka.ts';
@@ -74,10 +78,11 @@ describe('reachflow status', () => {
     return consumer;
   }
 
-  async function observed(namespace: string): Promise<Observability> {
+  async function observed(namespace: string, supervisorPort?: number): Promise<Observability> {
     const started = await startObservability({
       config: observabilityConfigSchema.parse({ port: 0 }),
       namespace,
+      supervisorPort,
       version: '1.2.3',
       logger: pino({ level: 'silent' }),
     });
@@ -153,6 +158,26 @@ describe('reachflow status', () => {
     expect(statusView(data, true)).toContain('webhook.received');
   });
 
+  it('says of a sink whether its store takes what it has', async () => {
+    const names = [...new Set(GROUPS.flatMap(({ topics }) => topics))];
+    await ensureTopics(client, names.map(topic));
+    const { url = '', process } = await observed(client.config.namespace);
+    const sink = { name: 'clickhouse', delivered: 1, deadLettered: 0, retries: 0 };
+    let awaySince: number | undefined;
+    process.show({
+      ...NO_PARTS,
+      sinks: () => [awaySince === undefined ? sink : { ...sink, awaySince }],
+    });
+    await member('sink.clickhouse', ['event.recorded', 'metric.tenant.count'], announce('rf', url));
+    const states = async () => {
+      const { groups } = await readStatus({ client, groups: GROUPS, workers: [] });
+      return new Set(groups[1]?.tasks.map(({ state }) => state));
+    };
+    expect(await states()).toEqual(new Set(['running']));
+    awaySince = Date.now();
+    expect(await states()).toEqual(new Set(['away']));
+  });
+
   it('does not take the process of another installation for one of this', async () => {
     await ensureTopics(client, [topic('webhook.received')]);
     const { url = '' } = await observed('another');
@@ -160,6 +185,30 @@ describe('reachflow status', () => {
     const data = await readStatus({ client, groups: GROUPS, workers: [] });
     expect(data.processes).toEqual([]);
     expect(data.groups[0]?.tasks.some(({ task }) => task !== undefined)).toBe(false);
+  });
+
+  it('finds a supervisor through its worker, or where it would be on this host, once', async () => {
+    await ensureTopics(client, [topic('webhook.received')]);
+    const supervisor = await observed(client.config.namespace);
+    const workers = [{ worker: 1, phase: 'ready' as const, restarts: 2 }];
+    supervisor.process.show({ ...NO_PARTS, workers: () => workers });
+    const { url: local = '' } = supervisor;
+    const source = { client, groups: GROUPS, workers: [] };
+    const alone = await readStatus({ ...source, local });
+    expect(alone.processes).toMatchObject([{ url: local, workers }]);
+    const worker = await observed(client.config.namespace, Number(new URL(local).port));
+    await member('events.webhooks', ['webhook.received'], announce('rf', worker.url ?? ''));
+    for (const asked of [source, { ...source, local }, { ...source, workers: [local] }]) {
+      const { processes, unreachable } = await readStatus(asked);
+      expect(new Set(processes.map(({ url }) => url))).toEqual(new Set([local, worker.url]));
+      expect(processes).toHaveLength(2);
+      expect(unreachable).toEqual([]);
+    }
+    await supervisor.close();
+    expect((await readStatus({ ...source, local })).unreachable).toEqual([local]);
+    await worker.close();
+    const none = await readStatus({ ...source, local: 'http://127.0.0.1:1' });
+    expect(none.unreachable, 'that nothing answers there is no news').toEqual([worker.url]);
   });
 
   it('names processes that do not answer, and shows what the brokers know', async () => {

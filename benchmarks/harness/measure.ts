@@ -2,9 +2,10 @@ import { fill } from '../input/fill.ts';
 import { Truth } from '../input/truth.ts';
 import { Workload } from '../input/workload.ts';
 import { type Verdict, verifyCounted, verifyFiltered } from '../verify/outputs.ts';
-import { type Contestant, ContestantProcess, type WorkName } from './contestant.ts';
+import type { Contestant, ContestantProcess, WorkName } from './contestant.ts';
 import type { Arena, Environment } from './environment.ts';
 import { awaitRead } from './progress.ts';
+import { onStage } from './stage.ts';
 import { usageOf } from './usage.ts';
 
 export interface RunOptions {
@@ -79,18 +80,12 @@ export async function measure(
   options: RunOptions,
 ): Promise<Measurement> {
   const { work, records, seed, processes } = options;
-  const arena = await environment.arena(work);
   const truth = new Truth(environment.partitions);
-  await fillArena(environment, arena, workloadFor(records, seed), records, truth);
-  const children: ContestantProcess[] = [];
-  try {
+  return onStage(environment, contestant, { label: work, work }, async ({ arena, spawn }) => {
+    await fillArena(environment, arena, workloadFor(records, seed), records, truth);
+    const children: ContestantProcess[] = [];
     for (let number = 1; number <= processes; number += 1) {
-      const directory = await environment.directory(`${work}-${number}`);
-      const child = await ContestantProcess.spawn(
-        contestant,
-        { work, brokers: environment.brokers, registryUrl: environment.registryUrl },
-        directory,
-      );
+      const child = await spawn();
       children.push(child);
       await warm(environment, child, options);
     }
@@ -116,8 +111,5 @@ export async function measure(
       peakMiB: whole.peakMiB,
       verdict,
     };
-  } finally {
-    await Promise.all(children.map((child) => child.end()));
-    await arena.remove();
-  }
+  });
 }

@@ -1,7 +1,11 @@
 import { join } from 'node:path';
+import { heapFlags } from '../../cli/workers/memory.ts';
 import type { Contestant } from './contestant.ts';
 
-/** Reachflow, from this checkout. @param state where tasks keep their state. */
+/** What `workers.memoryMb` is by default, MiB. */
+const MEMORY_MB = 512;
+
+/** Reachflow, from this checkout, with the heap of a worker. @param state where tasks keep their state. */
 export function reachflow(state: 'lmdb' | 'memory'): Contestant {
   return {
     name: state === 'lmdb' ? 'reachflow' : `reachflow (${state})`,
@@ -9,6 +13,7 @@ export function reachflow(state: 'lmdb' | 'memory'): Contestant {
     command: ({ work, brokers, registryUrl, stateDir, checkpointDir, checkpointMs }) => ({
       file: process.execPath,
       args: [
+        ...heapFlags(MEMORY_MB),
         ...[join(import.meta.dirname, '..', 'ours.ts'), '--work', work],
         ...['--brokers', brokers.join(','), '--registry', registryUrl],
         ...['--state', state, '--state-dir', stateDir, '--checkpoint-dir', checkpointDir],

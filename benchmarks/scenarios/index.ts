@@ -1,9 +1,8 @@
 import type { Scenario } from '../harness/scenario.ts';
 import { keys } from './keys.ts';
 import { latency } from './latency.ts';
-import { replay } from './replay.ts';
 import { restore } from './restore.ts';
-import { t0, t1 } from './throughput.ts';
+import { replay, t0, t1 } from './throughput.ts';
 import { workers } from './workers.ts';
 
 /** Every scenario there is. */

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { followTopic } from '../../runtime/kafka/reader.ts';
-import { type Contestant, ContestantProcess } from '../harness/contestant.ts';
+import type { Contestant } from '../harness/contestant.ts';
 import type { Arena, Environment } from '../harness/environment.ts';
 import { warm, workloadFor } from '../harness/measure.ts';
 import type { Sample } from '../harness/report.ts';
 import { alternate, type Scenario, type ScenarioOptions } from '../harness/scenario.ts';
+import { onStage } from '../harness/stage.ts';
 import { createKeys, WebhookEncoder } from '../input/encoder.ts';
 import { RawProducer } from '../input/raw-producer.ts';
 import { RecordBatch } from '../input/record-batch.ts';
@@ -84,15 +85,10 @@ async function measured(
   run: number,
   options: ScenarioOptions,
 ): Promise<Sample> {
-  const arena = await environment.arena('latency');
-  const { brokers, registryUrl } = environment;
-  const child = await ContestantProcess.spawn(
-    contestant,
-    { work: 't1', brokers, registryUrl },
-    await environment.directory('latency'),
-  );
   const times: Times = { sent: new Map(), seenBare: new Map(), seenOut: new Map() };
-  try {
+  return onStage(environment, contestant, { label: 'latency', work: 't1' }, async (stage) => {
+    const { arena } = stage;
+    const child = await stage.spawn();
     await warm(environment, child, options);
     await child.start(arena);
     const readers = await Promise.all([
@@ -117,10 +113,7 @@ async function measured(
       figures: { ...bare, ...out, ...Object.fromEntries(added) },
       detail: `${times.sent.size} events sent, ${lost} not seen within ${TAIL_MS / 1_000} s`,
     };
-  } finally {
-    await child.end();
-    await arena.remove();
-  }
+  });
 }
 
 export const latency: Scenario = {

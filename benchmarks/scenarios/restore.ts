@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Contestant, ContestantProcess } from '../harness/contestant.ts';
+import type { Contestant, ContestantProcess } from '../harness/contestant.ts';
 import { type Arena, type Environment, wipeState } from '../harness/environment.ts';
 import { fillArena, workloadFor } from '../harness/measure.ts';
 import { awaitRead } from '../harness/progress.ts';
 import type { Started } from '../harness/protocol.ts';
 import { ratiosTo, type Sample } from '../harness/report.ts';
 import { alternate, type Scenario, type ScenarioOptions } from '../harness/scenario.ts';
+import { onStage } from '../harness/stage.ts';
 import { usageOf } from '../harness/usage.ts';
 import { Truth } from '../input/truth.ts';
 import { verifyCounted } from '../verify/outputs.ts';
@@ -39,18 +40,14 @@ async function restored(
   run: number,
   { records, seed }: ScenarioOptions,
 ): Promise<Sample> {
-  const arena = await environment.arena('restore');
   const truth = new Truth(environment.partitions);
   const workload = workloadFor(records + RECORDS_AFTER, seed);
-  await fillArena(environment, arena, workload, records, truth);
-  const keys = truth.events;
-  const directory = await environment.directory('restore');
-  const { brokers, registryUrl } = environment;
-  const context = { work: 't1' as const, brokers, registryUrl, checkpointMs: CHECKPOINT_MS };
-  const children: ContestantProcess[] = [];
-  try {
-    const used = await ContestantProcess.spawn(contestant, context, directory);
-    children.push(used);
+  const play = { label: 'restore', work: 't1', checkpointMs: CHECKPOINT_MS } as const;
+  return onStage(environment, contestant, play, async ({ arena, spawn }) => {
+    await fillArena(environment, arena, workload, records, truth);
+    const keys = truth.events;
+    const directory = await environment.directory('restore');
+    const used = await spawn(directory);
     await timedStart(used, arena);
     await delay(SETTLE_MS);
     await used.finish();
@@ -59,8 +56,7 @@ async function restored(
     await used.finish();
     await used.end();
     await wipeState(directory);
-    const fresh = await ContestantProcess.spawn(contestant, context, directory);
-    children.push(fresh);
+    const fresh = await spawn(directory);
     const cold = await timedStart(fresh, arena);
     await fillArena(environment, arena, workload, RECORDS_AFTER, truth);
     await awaitRead(arena.client, cold.reads);
@@ -73,10 +69,7 @@ async function restored(
       restoredRecords: cold.figures['restoredRecords'] ?? 0,
     };
     return { contestant: contestant.name, run, figures, exact, detail: `${keys} keys; ${detail}` };
-  } finally {
-    await Promise.all(children.map((child) => child.end()));
-    await arena.remove();
-  }
+  });
 }
 
 export const restore: Scenario = {

@@ -16,19 +16,17 @@ export function sampleOf(contestant: string, run: number, measurement: Measureme
   return { contestant, run, figures, exact: verdict.exact, detail: verdict.detail };
 }
 
-function throughput(work: WorkName, summary: string): Scenario {
+/** One work, by one process of each contestant. */
+function throughput(
+  work: WorkName,
+  of: Pick<Scenario, 'name' | 'summary' | 'peers' | 'defaults'>,
+): Scenario {
   return {
-    name: work,
-    summary,
-    peers: true,
-    defaults: { records: 1_000_000, warmUp: 100_000 },
+    ...of,
     async run(environment, contestants, options) {
+      const settings = { ...options, work, processes: 1 };
       const samples = await alternate(contestants, options, async (contestant, run) =>
-        sampleOf(
-          contestant.name,
-          run,
-          await measure(environment, contestant, { ...options, work, processes: 1 }),
-        ),
+        sampleOf(contestant.name, run, await measure(environment, contestant, settings)),
       );
       const ratios = [
         ...ratiosTo(samples, 'cpuPerMillion', 'records per CPU-second', 'less'),
@@ -39,5 +37,20 @@ function throughput(work: WorkName, summary: string): Scenario {
   };
 }
 
-export const t0 = throughput('t0', 'decode, filter, map, encode');
-export const t1 = throughput('t1', 'each event id once, and counts per tenant and minute');
+const MILLION = { records: 1_000_000, warmUp: 100_000 };
+
+export const t0 = throughput('t0', {
+  ...{ name: 't0', summary: 'decode, filter, map, encode' },
+  ...{ peers: true, defaults: MILLION },
+});
+
+export const t1 = throughput('t1', {
+  ...{ name: 't1', summary: 'each event id once, and counts per tenant and minute' },
+  ...{ peers: true, defaults: MILLION },
+});
+
+/** What a replay of 100 K events takes at most, in a process that begins with it. */
+export const replay = throughput('t1', {
+  ...{ name: 'replay', summary: 'peak memory of a replay of 100 K events, from a cold start' },
+  ...{ peers: false, defaults: { records: 100_000, warmUp: 0 } },
+});

@@ -6,8 +6,13 @@ import { createLogger } from '../../runtime/observability/logger.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
 import { EXIT_FAILURE } from '../errors.ts';
 import { checkParts, partNames } from '../product.ts';
-import { clusterWorkers, outliveSupervisor, workerNumber } from '../workers/cluster.ts';
-import { untilMemoryExceeded } from '../workers/memory.ts';
+import {
+  clusterWorkers,
+  outliveSupervisor,
+  supervisorPort,
+  workerNumber,
+} from '../workers/cluster.ts';
+import { sizeOwnHeap, untilMemoryExceeded } from '../workers/memory.ts';
 import { tellParent } from '../workers/messages.ts';
 import { runProduct } from '../workers/run-product.ts';
 import { runSupervisor } from '../workers/run-supervisor.ts';
@@ -52,15 +57,45 @@ async function run(options: CommandOptions): Promise<void> {
   const asked = options.workers ?? config.workers.count;
   const count = asked === 0 ? availableParallelism() : asked;
   if (count > 1) return runWorkers(count, options, config, until);
+  await runAlone(options, config, until);
+}
+
+/**
+ * Without a supervisor, with the memory of a worker.
+ * @throws ReachflowError `MEMORY_EXCEEDED` after it has drained, where a supervisor would start a worker again.
+ */
+async function runAlone(
+  options: CommandOptions,
+  config: AppConfig,
+  asked: Promise<string>,
+): Promise<void> {
+  const { memoryMb, memoryCheckMs, stopTimeoutMs } = config.workers;
+  const isLimited = sizeOwnHeap(memoryMb);
+  const exceeded = isLimited ? untilMemoryExceeded(memoryMb, memoryCheckMs) : NEVER;
+  let excess: string | undefined;
   await runProduct({
     config,
     logger: runLogger(config, {}),
     ...onlyOf(options),
-    until,
+    until: Promise.race([
+      asked,
+      exceeded.then((reason) => {
+        excess = reason;
+        return reason;
+      }),
+    ]),
     onReady: (webhookUrl) => void tellParent({ type: 'ready', webhookUrl }),
-    stopTimeoutMs: config.workers.stopTimeoutMs,
+    stopTimeoutMs,
+  });
+  if (excess === undefined) return;
+  throw new ReachflowError(excess, {
+    code: 'MEMORY_EXCEEDED',
+    domain: 'user',
+    hint: 'All is committed: start it again. `--workers` does so by itself; workers.memoryMb is the limit.',
   });
 }
+
+const NEVER = new Promise<never>(() => undefined);
 
 function onlyOf({ only }: CommandOptions): { readonly only?: readonly string[] } {
   return only === undefined ? {} : { only };
@@ -82,7 +117,7 @@ async function runWorkers(
     count,
     config,
     logger: runLogger(config, { role: 'supervisor' }),
-    startWorker: clusterWorkers(args, config.workers.memoryMb),
+    workers: (port) => clusterWorkers(args, config.workers.memoryMb, port),
     until,
   });
 }
@@ -108,6 +143,7 @@ async function runWorker(
       logger,
       ...onlyOf(options),
       worker,
+      supervisorPort: supervisorPort(),
       until: Promise.race([asked, exceeded]),
       onReady: (webhookUrl) => void tellParent({ type: 'ready', webhookUrl }),
       stopTimeoutMs,

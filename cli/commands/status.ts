@@ -3,7 +3,9 @@ import { Command, InvalidArgumentError } from 'commander';
 import { createLogUpdate } from 'log-update';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { leaseCluster } from '../../runtime/kafka/cluster-lease.ts';
+import type { ObservabilityConfig } from '../../runtime/observability/config.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
+import { localUrlOf } from '../../runtime/observability/server.ts';
 import { loadAppConfig } from '../config.ts';
 import { errorText } from '../errors.ts';
 import { line } from '../output.ts';
@@ -78,9 +80,15 @@ async function status(options: CommandOptions): Promise<void> {
     client,
     groups: watchedGroups(config, logger),
     workers: options.worker ?? [],
+    local: localUrl(config.observability),
   };
   if (options.watch === true) await watch(source, options);
   else line(await rendered(source, options));
+}
+
+/** Where the process would answer that `reachflow run` starts here with this configuration; it may have another port. */
+function localUrl({ enabled, host, port }: ObservabilityConfig): string | undefined {
+  return enabled && port !== 0 ? localUrlOf(host, port) : undefined;
 }
 
 function addWorker(url: string, before: readonly string[] = []): readonly string[] {
@@ -92,7 +100,7 @@ function addWorker(url: string, before: readonly string[] = []): readonly string
 export function statusCommand(): Command {
   return new Command('status')
     .description(
-      'show the tasks of pipelines and sinks: who has them, their lag, state and checkpoints',
+      'show the tasks of pipelines and sinks: who has them, their lag, state and checkpoints; and the workers',
     )
     .option('--watch', 'draw it anew every two seconds')
     .option('--tasks', 'one line per task, with committed offsets, instead of one per owner')

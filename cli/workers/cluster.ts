@@ -6,6 +6,8 @@ import type { StartWorker, WorkerEvents } from './supervisor.ts';
 
 /** Names a process as worker n of a supervisor; set by the supervisor only. */
 export const WORKER_ENV = 'REACHFLOW_WORKER';
+/** Port on which that supervisor can be observed, if it can. */
+const SUPERVISOR_PORT_ENV = 'REACHFLOW_SUPERVISOR_PORT';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 /** How long messages of a process that has ended may still be on their way, ms. */
@@ -17,15 +19,23 @@ const LAST_WORDS_MS = 1_000;
  * supervisor reads no byte of a request. Whatever else a worker listens on (its metrics, the socket that locks a state
  * directory) it has to open with `exclusive: true`: it would belong to the supervisor, and to all workers, otherwise.
  * @param args of the command line of each worker, from the command's name on.
+ * @param port on which the supervisor can be observed.
  */
-export function clusterWorkers(args: readonly string[], memoryMb: number): StartWorker {
+export function clusterWorkers(
+  args: readonly string[],
+  memoryMb: number,
+  port: number | undefined,
+): StartWorker {
   cluster.setupPrimary({
     exec: MAIN,
     args: [...args],
     execArgv: [...process.execArgv, ...heapFlags(memoryMb)],
   });
   return (worker, events) => {
-    const child = cluster.fork({ [WORKER_ENV]: String(worker) });
+    const child = cluster.fork({
+      [WORKER_ENV]: String(worker),
+      ...(port === undefined ? {} : { [SUPERVISOR_PORT_ENV]: String(port) }),
+    });
     child.on('message', (message: unknown) => {
       const parsed = parseMessage(message);
       if (parsed !== undefined) events.onMessage(parsed);
@@ -64,6 +74,12 @@ function reportExit(child: Worker, events: WorkerEvents): void {
 export function workerNumber(): number | undefined {
   const text = process.env[WORKER_ENV];
   return cluster.isWorker && text !== undefined ? Number(text) : undefined;
+}
+
+/** Where this worker's supervisor can be observed; undefined without one, or when it cannot be. */
+export function supervisorPort(): number | undefined {
+  const text = process.env[SUPERVISOR_PORT_ENV];
+  return workerNumber() === undefined || text === undefined ? undefined : Number(text);
 }
 
 /**

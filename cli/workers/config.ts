@@ -16,7 +16,7 @@ export const workersConfigSchema = z.strictObject({
     .max(65_536)
     .default(512)
     .describe(
-      'Memory of one worker, MiB: its heap is sized by it, and a worker that stays above it is drained and restarted.',
+      'Memory of one worker, MiB: its heap is sized by it, and a worker that stays above it is drained and restarted. Without a supervisor the process ends instead.',
     ),
   memoryCheckMs: z
     .int()

@@ -1,4 +1,7 @@
 import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   heapFlags,
@@ -55,6 +58,35 @@ describe('the memory of a worker', () => {
       '--max-semi-space-size=64',
     );
     expect(heapFlags(64)).toContain('--max-old-space-size=96');
+  });
+
+  it('is given to a process that has no supervisor, in its own place', () => {
+    const module = new URL('./memory.ts', import.meta.url).href;
+    const script = `
+      import { getHeapStatistics } from 'node:v8';
+      const { sizeOwnHeap } = await import(${JSON.stringify(module)});
+      process.stdout.write(process.pid + ' ');
+      const sized = sizeOwnHeap(256);
+      const { heap_size_limit: limit } = getHeapStatistics();
+      process.stdout.write(JSON.stringify({ sized, limit, args: process.argv.slice(2) }));
+    `;
+    const directory = mkdtempSync(join(tmpdir(), 'reachflow-heap-'));
+    const file = join(directory, 'main.mjs');
+    writeFileSync(file, script);
+    const run = (flags: readonly string[]) => {
+      const { stdout } = spawnSync(process.execPath, [...flags, file, 'a b'], { encoding: 'utf8' });
+      const [, first, second, json] = /^(\d+) (?:(\d+) )?(\{.*)$/.exec(stdout) ?? [];
+      return { pids: [first, second], result: JSON.parse(json ?? '{}') };
+    };
+    const { pids, result } = run([]);
+    expect(pids[1], 'it began again, as the same process').toBe(pids[0]);
+    expect(result).toMatchObject({ sized: true, args: ['a b'] });
+    expect(result.limit).toBeLessThan(256 * MIB);
+    const given = run(['--max-old-space-size=1000']);
+    expect(given.pids[1], 'somebody has sized it').toBeUndefined();
+    expect(given.result.sized).toBe(true);
+    expect(given.result.limit).toBeGreaterThan(999 * MIB);
+    rmSync(directory, { recursive: true });
   });
 
   describe('watched', () => {

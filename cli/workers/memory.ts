@@ -24,6 +24,26 @@ export function heapFlags(memoryMb: number): string[] {
   return [`--max-old-space-size=${oldSpaceMb(memoryMb)}`, `--max-semi-space-size=${semiSpace}`];
 }
 
+/** By Node's own options: a heap that somebody has sized is left as it is. */
+function hasSizedHeap(): boolean {
+  const options = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(' ')];
+  return options.some((option) => /^--max[-_](old|semi)[-_]space[-_]size/.test(option));
+}
+
+/**
+ * Gives this process, which works without a supervisor, the heap of a worker: V8 sizes it when it starts, so the process
+ * begins again in its own place, by execve(2), with its pid, its streams and its arguments. Call it before anything is
+ * open. Does not return then; it does where there is nothing to do: a heap that is sized already, a parent over IPC, whose
+ * channel would be lost, or a platform without execve.
+ * @returns whether the heap is sized.
+ */
+export function sizeOwnHeap(memoryMb: number): boolean {
+  if (hasSizedHeap()) return true;
+  if (process.connected || process.execve === undefined) return false;
+  const args = [...heapFlags(memoryMb), ...process.execArgv, ...process.argv.slice(1)];
+  return process.execve(process.execPath, [process.execPath, ...args], process.env);
+}
+
 function oldSpaceMb(memoryMb: number): number {
   return Math.max(MIN_OLD_SPACE_MB, Math.floor(memoryMb * OLD_SPACE_SHARE));
 }

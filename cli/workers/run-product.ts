@@ -12,6 +12,8 @@ export interface RunProductOptions {
   readonly only?: readonly string[];
   /** Which worker of a supervisor this is; absent without one. */
   readonly worker?: number;
+  /** Where that supervisor can be observed. */
+  readonly supervisorPort?: number | undefined;
   /** Resolves, with the reason, when the process shall end. */
   readonly until: Promise<string>;
   readonly onReady: (webhookUrl: string | undefined) => void;
@@ -25,7 +27,7 @@ export interface RunProductOptions {
  * @throws ReachflowError when a part could not start or gave up; the others are stopped by then.
  */
 export async function runProduct(options: RunProductOptions): Promise<void> {
-  const { config, logger, only, worker, until } = options;
+  const { config, logger, only, worker, supervisorPort, until } = options;
   const fatal = Promise.withResolvers<never>();
   fatal.promise.catch(() => undefined);
   const ended = Promise.race([until, fatal.promise]);
@@ -34,6 +36,7 @@ export async function runProduct(options: RunProductOptions): Promise<void> {
     config: config.observability,
     namespace: config.kafka.namespace,
     worker,
+    supervisorPort,
     version: VERSION,
     logger,
   });

@@ -11,6 +11,7 @@ describe('a supervisor, seen from outside', () => {
     const workers = new Map<number, WorkerEvents>();
     const asked = Promise.withResolvers<string>();
     const listening = Promise.withResolvers<string>();
+    const told = Promise.withResolvers<number | undefined>();
     const logger = pino(
       {},
       {
@@ -30,13 +31,19 @@ describe('a supervisor, seen from outside', () => {
       },
       logger,
       until: asked.promise,
-      startWorker: (worker, events) => {
-        workers.set(worker, events);
-        pids += 1;
-        return { pid: pids, signal: () => events.onExit({ code: 0, signal: null }) };
+      workers: (port) => {
+        told.resolve(port);
+        return (worker, events) => {
+          workers.set(worker, events);
+          pids += 1;
+          return { pid: pids, signal: () => events.onExit({ code: 0, signal: null }) };
+        };
       },
     });
     const url = await listening.promise;
+    expect(await told.promise, 'its workers tell `reachflow status` where it is').toBe(
+      Number(new URL(url).port),
+    );
     const probe = async (path: string) => (await fetch(`${url}/health/${path}`)).status;
     const report = async () =>
       processReportSchema.parse(await (await fetch(`${url}/status`)).json());

@@ -13,7 +13,8 @@ export interface RunSupervisorOptions {
     readonly kafka: { readonly namespace: string };
   };
   readonly logger: Logger;
-  readonly startWorker: StartWorker;
+  /** How workers are started, given the port on which the supervisor can be observed. */
+  readonly workers: (port: number | undefined) => StartWorker;
   /** Resolves, with the reason, when all of it shall end. */
   readonly until: Promise<string>;
 }
@@ -24,19 +25,19 @@ export interface RunSupervisorOptions {
  * @throws ReachflowError as `Supervisor.run`, and `OBSERVABILITY_LISTEN_FAILED`.
  */
 export async function runSupervisor(options: RunSupervisorOptions): Promise<void> {
-  const { count, config, logger, startWorker, until } = options;
+  const { count, config, logger, workers, until } = options;
   const observability = await startObservability({
     config: config.observability,
     namespace: config.kafka.namespace,
     version: VERSION,
     logger,
   });
-  const { process: observed } = observability;
+  const { process: observed, url } = observability;
   const supervisor = new Supervisor({
     count,
     config: config.workers,
     logger,
-    startWorker,
+    startWorker: workers(url === undefined ? undefined : Number(new URL(url).port)),
     onChange: () => {
       observed.phase = supervisor.phase;
     },

@@ -1,13 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type kafkajs from 'kafkajs';
-import { backoffMs } from '../backoff.ts';
-import { ReachflowError } from '../errors.ts';
+import { errorMessage, ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { leaseCluster } from './cluster-lease.ts';
-import { assignerProtocol, type Broker } from './kafkajs-internals.ts';
+import { assignerProtocol, protocolError } from './kafkajs-internals.ts';
 import { requestOffsets } from './partition-offsets.ts';
-import { isTransient } from './protocol-errors.ts';
+import { CODE, isTransient, protocolCode } from './protocol-errors.ts';
 import type { TopicPartition } from './record.ts';
 
 /** A topic to create. */
@@ -21,76 +18,92 @@ export interface TopicPlan {
   readonly maxMessageBytes: number;
 }
 
-/** Answers of a broker that does not know yet what the controller has decided: a moment later it does. */
-const NOT_YET = new Set([
-  'LEADER_NOT_AVAILABLE',
-  'NOT_LEADER_FOR_PARTITION',
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'NOT_COORDINATOR_FOR_GROUP',
-  'GROUP_COORDINATOR_NOT_AVAILABLE',
-  'GROUP_LOAD_IN_PROGRESS',
-]);
-const MAX_ATTEMPTS = 8;
-
-function isNotYet(error: unknown): boolean {
-  const type = (error as { type?: unknown } | null)?.type;
-  return typeof type === 'string' && NOT_YET.has(type);
-}
-
 /**
- * Runs `work` with a connected admin client, again while a broker is not up to date.
- * @throws ReachflowError `KAFKA_UNAVAILABLE`.
- */
-async function withAdmin<T>(
-  client: KafkaClient,
-  what: string,
-  work: (admin: kafkajs.Admin) => Promise<T>,
-): Promise<T> {
-  const admin = client.kafka.admin({ retry: { initialRetryTime: 50, retries: 6 } });
-  try {
-    await admin.connect();
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        return await work(admin);
-      } catch (error) {
-        if (!isNotYet(error) || attempt === MAX_ATTEMPTS) throw error;
-        await delay(backoffMs(attempt, { initialMs: 50, maxMs: 1_000 }));
-      }
-    }
-  } catch (error) {
-    if (error instanceof ReachflowError) throw error;
-    throw kafkaUnavailable(what, error);
-  } finally {
-    await admin.disconnect().catch(() => undefined);
-  }
-}
-
-/**
- * Creates the topics that do not exist. Existing ones keep their settings.
- * @throws ReachflowError `TOPIC_PARTITIONS` when one exists with fewer partitions than it must share with another.
+ * Creates the topics that do not exist, and returns once every broker knows all of them: who asks any broker then, finds
+ * them. Each partition of a new one has a leader by then; one of an old topic may be without, as long as its brokers are
+ * away. Existing ones keep their settings.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE`, or `TOPIC_REFUSED` (domain user) when the cluster cannot have such a topic.
  */
 export async function ensureTopics(
   client: KafkaClient,
   plans: readonly TopicPlan[],
 ): Promise<void> {
-  await withAdmin(client, 'topics cannot be created', async (admin) => {
-    const existing = new Set(await admin.listTopics());
+  if (plans.length === 0) return;
+  await withCluster(client, 'topics cannot be created', async (cluster) => {
+    const existing = await existingTopics(cluster);
     const missing = plans.filter(({ name }) => !existing.has(client.physical(name)));
-    if (missing.length === 0) return;
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: missing.map((plan) => ({
-        topic: client.physical(plan.name),
-        numPartitions: plan.partitions,
-        replicationFactor: client.config.replicationFactor,
-        configEntries: [
-          { name: 'cleanup.policy', value: plan.cleanup },
-          { name: 'retention.ms', value: String(plan.retentionMs) },
-          { name: 'max.message.bytes', value: String(plan.maxMessageBytes) },
-        ],
-      })),
-    });
+    if (missing.length > 0) await createTopics(client, cluster, missing);
+    const names = plans.map(({ name }) => client.physical(name));
+    await cluster.retrying(CREATION, () => checkKnown(cluster, names, existing));
   });
+}
+
+async function createTopics(
+  { physical, config }: KafkaClient,
+  cluster: KafkaCluster,
+  plans: readonly TopicPlan[],
+): Promise<void> {
+  const topics = plans.map((plan) => ({
+    topic: physical(plan.name),
+    numPartitions: plan.partitions,
+    replicationFactor: config.replicationFactor,
+    configEntries: [
+      { name: 'cleanup.policy', value: plan.cleanup },
+      { name: 'retention.ms', value: String(plan.retentionMs) },
+      { name: 'max.message.bytes', value: String(plan.maxMessageBytes) },
+    ],
+  }));
+  await cluster.retrying(CREATION, async () => {
+    try {
+      const timeout = CREATION.timeoutMs;
+      await cluster.callController((broker) => broker.createTopics({ topics, timeout }));
+    } catch (error) {
+      // KafkaJS lists what happened to each topic. Another process may have been quicker.
+      const { errors = [error] } = error as { errors?: readonly unknown[] };
+      const failed = errors.filter((each) => protocolCode(each) !== CODE.topicAlreadyExists);
+      const final = failed.find((each) => !isTransient(each));
+      if (final !== undefined) throw topicRefused(final, config.replicationFactor);
+      if (failed.length > 0) throw failed[0];
+    }
+  });
+}
+
+/** What the cluster will answer again is for its user to mend; anything else is passed on. */
+function topicRefused(error: unknown, replicationFactor: number): unknown {
+  if (protocolCode(error) === undefined) return error;
+  const isReplication = protocolCode(error) === CODE.invalidReplicationFactor;
+  return new ReachflowError(`a topic cannot be created: ${errorMessage(error)}`, {
+    code: 'TOPIC_REFUSED',
+    domain: 'user',
+    hint: isReplication
+      ? `kafka.replicationFactor is ${replicationFactor}: the cluster has fewer brokers, or not all of them run.`
+      : 'Create it by hand, or let this user create topics.',
+    cause: error,
+  });
+}
+
+/** @throws a transient protocol error while a broker does not know one of the topics, or a new one has no leader. */
+async function checkKnown(
+  cluster: KafkaCluster,
+  names: readonly string[],
+  old: ReadonlyMap<string, unknown>,
+): Promise<void> {
+  for (const id of await cluster.brokers()) {
+    const { topics } = await cluster.metadata(id, names);
+    for (const { topic, code, leaders } of topics) {
+      const isLed = leaders.length > 0 && leaders.every((leader) => leader >= 0);
+      // That it is unknown there will pass, however long it takes: it has been created.
+      if (code !== 0 || !(isLed || old.has(topic))) throw protocolError(CODE.leaderNotAvailable);
+    }
+  }
+}
+
+/** Leaders of each topic there is, by its name on the brokers. */
+async function existingTopics(cluster: KafkaCluster): Promise<Map<string, readonly number[]>> {
+  const { topics } = await cluster.retrying(QUESTION, async () =>
+    cluster.metadata(await cluster.anyBroker(), 'all'),
+  );
+  return new Map(topics.map(({ topic, leaders }) => [topic, leaders]));
 }
 
 /**
@@ -99,16 +112,10 @@ export async function ensureTopics(
  */
 export async function topicPartitions(client: KafkaClient): Promise<Map<string, number>> {
   return withCluster(client, 'topics cannot be listed', async (cluster) => {
-    const { topicMetadata } = await cluster.retrying(QUESTION, async () => {
-      // Any broker knows all topics. The coordinator of some group is one, whatever topics there are.
-      const broker = await cluster.coordinator('group', client.physical('topics'));
-      return cluster.call(broker, (asked) => (asked as AskedBroker).metadata());
-    });
     const result = new Map<string, number>();
-    for (const { topic, partitionMetadata } of topicMetadata) {
+    for (const [topic, leaders] of await existingTopics(cluster)) {
       const logical = client.logical(topic);
-      if (logical !== undefined && !topic.startsWith('_'))
-        result.set(logical, partitionMetadata.length);
+      if (logical !== undefined && !topic.startsWith('_')) result.set(logical, leaders.length);
     }
     return result;
   });
@@ -160,31 +167,11 @@ export async function committedOffsets(
   });
 }
 
+/** Creating topics: an election under load takes its time. */
+const CREATION = { timeoutMs: 30_000, pauseMs: 20 };
 const RETRY = { timeoutMs: 15_000, pauseMs: 20 };
 /** For what somebody waits for at a terminal. */
 export const QUESTION = { timeoutMs: 5_000, pauseMs: 50 };
-
-/** What of KafkaJS's brokers is asked here only. */
-interface AskedBroker extends Broker {
-  /** Of all topics. */
-  metadata(): Promise<{
-    readonly topicMetadata: readonly {
-      readonly topic: string;
-      readonly partitionMetadata: readonly unknown[];
-    }[];
-  }>;
-  describeGroups(request: { readonly groupIds: readonly string[] }): Promise<{
-    readonly groups: readonly {
-      readonly state: string;
-      readonly members: readonly {
-        readonly memberId: string;
-        readonly clientId: string;
-        readonly clientHost: string;
-        readonly memberAssignment: Buffer;
-      }[];
-    }[];
-  }>;
-}
 
 async function partitionsOf(cluster: KafkaCluster, topic: string): Promise<TopicPartition[]> {
   const count = await cluster.retrying(RETRY, () => cluster.partitionCount(topic));
@@ -274,7 +261,7 @@ async function describeGroup(
   const groupId = client.physical(group);
   const { groups } = await cluster.retrying(QUESTION, () =>
     cluster.callCoordinator('group', groupId, (broker) =>
-      (broker as AskedBroker).describeGroups({ groupIds: [groupId] }),
+      broker.describeGroups({ groupIds: [groupId] }),
     ),
   );
   const { state = 'Dead', members = [] } = groups[0] ?? {};

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { checkBrokerSupport } from './broker-support.ts';
 import { BufferPool } from './buffer-pool.ts';
 import type { KafkaClient } from './client.ts';
 import {
@@ -8,6 +9,7 @@ import {
   createBrokerPool,
   protocolError,
 } from './kafkajs-internals.ts';
+import { type ClusterMetadata, metadataRequest, parseMetadata } from './metadata.ts';
 import {
   CODE,
   isConnectionError,
@@ -15,7 +17,7 @@ import {
   isUnreachable,
   protocolCode,
 } from './protocol-errors.ts';
-import { exchange, FETCH, METADATA, WireReader, type WireRequest, WireWriter } from './wire.ts';
+import { exchange, FETCH, type WireRequest } from './wire.ts';
 
 /** What a coordinator is asked for: of a consumer group or of a transactional id. */
 export type CoordinatorType = 'group' | 'transaction';
@@ -52,6 +54,7 @@ export class KafkaCluster {
   /** Leader of each partition by topic; -1 where there is none. */
   readonly #leaders = new Map<string, readonly number[]>();
   readonly #coordinators = new Map<string, number>();
+  #controller = -1;
   /** Topics that the next metadata request asks for. */
   readonly #wanted = new Set<string>();
   #asking: Promise<void> = Promise.resolve();
@@ -119,33 +122,14 @@ export class KafkaCluster {
   async #requestMetadata(topics: readonly string[]): Promise<void> {
     const wanted = topics.filter((topic) => !this.#leaders.has(topic));
     if (wanted.length === 0 && this.#addresses.size > 0) return;
-    const body = new WireWriter(64).int32(wanted.length);
-    for (const topic of wanted) body.string(topic);
-    const request = { api: METADATA, body: [body.int8(0).done()] };
-    const reader = new WireReader(await this.#askAny(request));
-    reader.int32();
-    const addresses = reader.array(() => {
-      const [id, host, port] = [reader.int32(), reader.string(), reader.int32()];
-      reader.string();
-      return { id, host, port };
-    });
-    for (const { id, host, port } of addresses) this.#setAddress(id, host, port);
-    reader.string();
-    reader.int32();
-    reader.array(() => this.#readTopic(reader));
+    this.#learn(parseMetadata(await this.#askAny(metadataRequest(wanted))));
   }
 
-  #readTopic(reader: WireReader): void {
-    const code = reader.int16();
-    const topic = reader.string();
-    reader.int8();
-    const leaders: number[] = [];
-    reader.array(() => {
-      reader.int16();
-      leaders[reader.int32()] = reader.int32();
-      for (let lists = 0; lists < 3; lists += 1) reader.array(() => reader.int32());
-    });
-    if (code === 0) this.#leaders.set(topic, leaders);
+  #learn({ brokers, controller, topics }: ClusterMetadata): void {
+    for (const { id, host, port } of brokers) this.#setAddress(id, host, port);
+    this.#controller = controller;
+    for (const { topic, code, leaders } of topics)
+      if (code === 0) this.#leaders.set(topic, leaders);
   }
 
   #setAddress(id: number, host: string, port: number): void {
@@ -170,21 +154,56 @@ export class KafkaCluster {
       await bootstrap.connect();
       const seed = bootstrap.seedBroker;
       if (seed === undefined) throw protocolError(CODE.brokerNotAvailable);
+      checkBrokerSupport(seed.versions, this.#client.config.brokers.join(', '));
       const connection = seed.connectionPool.pool[0];
-      return await exchange(seed, connection, this.#client.config.clientId, request);
+      return await exchange(connection, this.#client.config.clientId, request);
     } finally {
       // Brokers are connected to by their own addresses from here on.
       await bootstrap.disconnect().catch(() => undefined);
     }
   }
 
+  /** Node ids of all brokers, as last heard; asks for them where none is known. */
+  async brokers(): Promise<readonly number[]> {
+    if (this.#addresses.size === 0) await this.#refresh([]);
+    return [...this.#addresses.keys()];
+  }
+
+  /** Node id of some broker: any can tell what is the same everywhere. @throws a protocol error when none is known. */
+  async anyBroker(): Promise<number> {
+    const ids = await this.brokers();
+    const any = ids[Math.floor(Math.random() * ids.length)];
+    if (any === undefined) throw protocolError(CODE.brokerNotAvailable);
+    return any;
+  }
+
+  /** Sends to the broker that creates topics, and asks who that is when it was not. @throws as `call`. */
+  async callController<T>(send: (broker: Broker) => Promise<T>): Promise<T> {
+    const known = this.#controller;
+    const controller = this.#addresses.has(known) ? known : await this.#findController();
+    try {
+      return await this.call(controller, send);
+    } catch (error) {
+      this.#controller = -1;
+      throw error;
+    }
+  }
+
+  async #findController(): Promise<number> {
+    this.#learn(await this.metadata(await this.anyBroker(), []));
+    return this.#controller;
+  }
+
+  /** What one broker knows now of topics, or of all of them. @throws as `call`. */
+  async metadata(nodeId: number, topics: readonly string[] | 'all'): Promise<ClusterMetadata> {
+    return parseMetadata(await this.request(nodeId, metadataRequest(topics)));
+  }
+
   /** Node id of the coordinator of a group or transactional id. */
   async coordinator(type: CoordinatorType, key: string): Promise<number> {
     const known = this.#coordinators.get(`${type}/${key}`);
     if (known !== undefined) return known;
-    if (this.#addresses.size === 0) await this.#refresh([]);
-    const ids = [...this.#addresses.keys()];
-    const any = ids[Math.floor(Math.random() * ids.length)] ?? -1;
+    const any = await this.anyBroker();
     const request = { groupId: key, coordinatorType: COORDINATOR_TYPES[type] };
     const { coordinator } = await this.call(any, (broker) => broker.findGroupCoordinator(request));
     this.#setAddress(coordinator.nodeId, coordinator.host, coordinator.port);
@@ -200,8 +219,8 @@ export class KafkaCluster {
   /** Sends a request of ours. @throws as `call`. */
   async request(nodeId: number, request: WireRequest): Promise<Buffer> {
     const { clientId } = this.#client.config;
-    return this.#use(nodeId, request.api === FETCH ? 1 : 0, (broker, connection) =>
-      exchange(broker, connection, clientId, request),
+    return this.#use(nodeId, request.api === FETCH ? 1 : 0, (_broker, connection) =>
+      exchange(connection, clientId, request),
     );
   }
 
@@ -286,6 +305,7 @@ export class KafkaCluster {
     const broker = this.#pool.createBroker({ connectionPool, logger, nodeId, versions: null });
     try {
       await broker.connect();
+      checkBrokerSupport(broker.versions, `${address.host}:${address.port}`);
       this.#opened.add(connectionPool.pool[0]);
     } catch (error) {
       // It may have another address by now: metadata will tell.

@@ -29,6 +29,8 @@ describe('the parts of KafkaJS that we use below its API', () => {
       'endTxn',
       'listOffsets',
       'deleteRecords',
+      'createTopics',
+      'describeGroups',
     ] as const)
       expect(broker[name], name).toBeTypeOf('function');
     expect(connectionPool.pool.length).toBe(2);

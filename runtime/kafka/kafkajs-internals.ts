@@ -53,7 +53,10 @@ export interface TransactionIdentity {
 /** A broker: requests by name, each rejected with the response's first error. */
 export interface Broker {
   readonly connectionPool: ConnectionPool;
-  readonly versions: Readonly<Record<number, { readonly maxVersion: number }>> | null;
+  /** By API key; null before it has connected. */
+  readonly versions: Readonly<
+    Record<number, { readonly minVersion: number; readonly maxVersion: number } | undefined>
+  > | null;
   connect(): Promise<void>;
   disconnect(): Promise<void>;
   isConnected(): boolean;
@@ -110,6 +113,28 @@ export interface Broker {
       readonly offset: string;
     }>[];
   }): Promise<unknown>;
+  /** Rejected with `errors`, one for each topic that was not created. */
+  createTopics(request: {
+    readonly topics: readonly {
+      readonly topic: string;
+      readonly numPartitions: number;
+      readonly replicationFactor: number;
+      readonly configEntries: readonly { readonly name: string; readonly value: string }[];
+    }[];
+    /** How long the broker may take, ms. */
+    readonly timeout: number;
+  }): Promise<unknown>;
+  describeGroups(request: { readonly groupIds: readonly string[] }): Promise<{
+    readonly groups: readonly {
+      readonly state: string;
+      readonly members: readonly {
+        readonly memberId: string;
+        readonly clientId: string;
+        readonly clientHost: string;
+        readonly memberAssignment: Buffer;
+      }[];
+    }[];
+  }>;
 }
 
 /** Where a broker is. */

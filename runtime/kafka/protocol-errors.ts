@@ -9,6 +9,8 @@ export const CODE = {
   coordinatorNotAvailable: 15,
   notCoordinator: 16,
   recordListTooLarge: 18,
+  topicAlreadyExists: 36,
+  invalidReplicationFactor: 38,
   duplicateSequence: 46,
 } as const;
 
@@ -27,6 +29,7 @@ const TRANSIENT = new Set([
   16, // NOT_COORDINATOR
   19, // NOT_ENOUGH_REPLICAS
   20, // NOT_ENOUGH_REPLICAS_AFTER_APPEND
+  41, // NOT_CONTROLLER
   51, // CONCURRENT_TRANSACTIONS
   56, // KAFKA_STORAGE_ERROR
   74, // FENCED_LEADER_EPOCH

@@ -1,4 +1,4 @@
-import { type Broker, type Connection, protocolError } from './kafkajs-internals.ts';
+import type { Connection } from './kafkajs-internals.ts';
 
 /** A request that we encode and whose response we decode ourselves: KafkaJS only carries it. */
 export interface WireRequest {
@@ -23,20 +23,15 @@ export const FETCH: WireApi = { key: 1, version: 11, name: 'Fetch' };
 /** Version 5: Kafka 1.0 and newer, up to and including 4.x. */
 export const METADATA: WireApi = { key: 3, version: 5, name: 'Metadata' };
 
-const UNSUPPORTED_VERSION = 35;
-
 /**
  * Sends a request and resolves with its response, without the response header.
- * @throws KafkaJS's connection errors, and its protocol error `UNSUPPORTED_VERSION` when the broker is too old.
+ * @throws KafkaJS's connection errors.
  */
 export async function exchange(
-  broker: Broker,
   connection: Connection,
   clientId: string,
   { api, body, waitMs }: WireRequest,
 ): Promise<Buffer> {
-  if ((broker.versions?.[api.key]?.maxVersion ?? 0) < api.version)
-    throw protocolError(UNSUPPORTED_VERSION);
   if (!connection.isAuthenticated()) await connection.authenticate();
   const correlationId = connection.nextCorrelationId();
   const head = new WireWriter(64 + clientId.length * 3);

@@ -1,23 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { newTaskCounters } from '../task/counters.ts';
 import { LabelGuard, OTHER } from './label-guard.ts';
 import { createMetrics } from './metrics.ts';
 import type { ProcessStatus, TaskStatus } from './process-status.ts';
 
 function counts(given: Partial<Record<'recordsIn' | 'epochs' | 'deadLettered', number>> = {}) {
-  return {
-    recordsIn: 0,
-    bytesIn: 0,
-    recordsOut: 0,
-    bytesOut: 0,
-    dropped: 0,
-    deadLettered: 0,
-    epochs: 0,
-    ...given,
-    steps: new Map<
-      string,
-      { in: number; dropped: Map<string, number>; deadLettered: Map<string, number>; late: number }
-    >(),
-  };
+  return { ...newTaskCounters(), ...given };
 }
 
 const TASK: TaskStatus = {

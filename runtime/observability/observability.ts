@@ -78,6 +78,8 @@ export interface ObservabilityOptions {
   readonly namespace: string;
   /** Of a supervisor, 1…; absent without one. */
   readonly worker?: number | undefined;
+  /** Where that supervisor can be observed. */
+  readonly supervisorPort?: number | undefined;
   /** Of the package. */
   readonly version: string;
   readonly logger: Logger;
@@ -88,6 +90,7 @@ export async function startObservability({
   config,
   namespace,
   worker,
+  supervisorPort,
   version,
   logger,
 }: ObservabilityOptions): Promise<Observability> {
@@ -100,6 +103,7 @@ export async function startObservability({
     version,
     startedAt: Date.now(),
     ...(worker === undefined ? {} : { worker }),
+    ...(supervisorPort === undefined ? {} : { supervisorPort }),
   });
   const metrics = createMetrics({ version });
   metrics.watch(observed);

@@ -109,6 +109,8 @@ const processSchema = z.object({
   namespace: z.string(),
   /** Of a supervisor, 1…; absent without one. */
   worker: z.int().optional(),
+  /** Port on this host at which that supervisor answers. */
+  supervisorPort: z.int().optional(),
   version: z.string(),
   /** ms since the epoch. */
   startedAt: z.number(),

@@ -42,7 +42,7 @@ export async function startObservabilityServer(
   const { address, port } = await listen(app, config.host, wanted);
   if (port !== wanted && wanted !== 0)
     logger.warn({ wanted, port }, 'observability port is taken, using the next free one');
-  const url = urlOf(address, port);
+  const url = localUrlOf(address, port);
   logger.info({ url, metrics: `${url}/metrics` }, 'observability listening');
   let closing: Promise<void> | undefined;
   return {
@@ -126,8 +126,8 @@ async function listen(app: FastifyInstance, host: string, wanted: number): Promi
   }
 }
 
-/** An address that listens on all interfaces is reached on loopback. */
-function urlOf(address: string, port: number): string {
+/** Where a process on this host answers that listens there: on all interfaces is on loopback, too. */
+export function localUrlOf(address: string, port: number): string {
   const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address;
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

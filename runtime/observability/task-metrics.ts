@@ -1,27 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
+import { addCounters, newTaskCounters, type TaskCounters } from '../task/counters.ts';
 import type { DeliveryMetrics } from './delivery-metrics.ts';
 import { LabelGuard } from './label-guard.ts';
-
-/** What a step counts, in plain numbers: runtime/task/counters.ts. */
-export interface StepCounts {
-  readonly in: number;
-  readonly dropped: ReadonlyMap<string, number>;
-  readonly deadLettered: ReadonlyMap<string, number>;
-  /** Late records that went to an output of their own; those dropped or dead-lettered are counted there. */
-  readonly late: number;
-}
-
-/** What a task counts, in plain numbers; read at each scrape, so that counting costs an addition. */
-export interface TaskCounts {
-  readonly recordsIn: number;
-  readonly bytesIn: number;
-  readonly recordsOut: number;
-  readonly bytesOut: number;
-  readonly dropped: number;
-  readonly deadLettered: number;
-  readonly epochs: number;
-  readonly steps: ReadonlyMap<string, StepCounts>;
-}
 
 /** An epoch that was committed. */
 export interface EpochMeasure {
@@ -35,7 +15,7 @@ export interface EpochMeasure {
 /** The metrics of one task, from when it is opened until it is let go of. */
 export interface TaskMetrics {
   /** From now on these are read. A task that is opened anew has new ones: the old ones are kept in the sums. */
-  attach(counts: TaskCounts): void;
+  attach(counts: TaskCounters): void;
   epoch(measure: EpochMeasure): void;
   /** Records of a changelog were read to rebuild state. */
   restored(records: number): void;
@@ -47,57 +27,12 @@ export interface TaskMetrics {
   close(): void;
 }
 
-interface StepTotals {
-  in: number;
-  late: number;
-  readonly dropped: Map<string, number>;
-  readonly deadLettered: Map<string, number>;
-}
-
-/** Sums over tasks of a sub-topology. */
-class Totals {
-  recordsIn = 0;
-  bytesIn = 0;
-  recordsOut = 0;
-  bytesOut = 0;
-  dropped = 0;
-  deadLettered = 0;
-  epochs = 0;
-  readonly steps = new Map<string, StepTotals>();
-
-  add(counts: TaskCounts): void {
-    this.recordsIn += counts.recordsIn;
-    this.bytesIn += counts.bytesIn;
-    this.recordsOut += counts.recordsOut;
-    this.bytesOut += counts.bytesOut;
-    this.dropped += counts.dropped;
-    this.deadLettered += counts.deadLettered;
-    this.epochs += counts.epochs;
-    for (const [name, step] of counts.steps) this.#addStep(name, step);
-  }
-
-  #addStep(name: string, step: StepCounts): void {
-    let sums = this.steps.get(name);
-    if (sums === undefined) {
-      sums = { in: 0, late: 0, dropped: new Map(), deadLettered: new Map() };
-      this.steps.set(name, sums);
-    }
-    sums.in += step.in;
-    sums.late += step.late;
-    for (const [reason, n] of step.dropped) {
-      sums.dropped.set(reason, (sums.dropped.get(reason) ?? 0) + n);
-    }
-    for (const [code, n] of step.deadLettered) {
-      sums.deadLettered.set(code, (sums.deadLettered.get(code) ?? 0) + n);
-    }
-  }
-}
-
 interface Group {
   readonly pipeline: string;
   readonly subtopology: string;
-  readonly retired: Totals;
-  readonly open: Set<TaskCounts>;
+  /** Sums over the tasks that there have been. */
+  readonly retired: TaskCounters;
+  readonly open: Set<TaskCounters>;
 }
 
 /** Seconds; an epoch is about 100 ms. */
@@ -168,11 +103,11 @@ export class TaskMetricsSet {
     const epochSeconds = this.#epochSeconds.labels(labels);
     const commitSeconds = this.#commitSeconds.labels(labels);
     const latencySeconds = this.#latencySeconds.labels(labels);
-    let counts: TaskCounts | undefined;
+    let counts: TaskCounters | undefined;
     const retire = (): void => {
       if (counts === undefined) return;
       group.open.delete(counts);
-      group.retired.add(counts);
+      addCounters(group.retired, counts);
       counts = undefined;
     };
     return {
@@ -200,7 +135,7 @@ export class TaskMetricsSet {
     const key = `${pipeline}.${subtopology}`;
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = { pipeline, subtopology, retired: new Totals(), open: new Set() };
+      group = { pipeline, subtopology, retired: newTaskCounters(), open: new Set() };
       this.#groups.set(key, group);
       // From the first scrape on, so that an alert sees the first one as an increase.
       this.#restarts.inc({ pipeline, subtopology }, 0);
@@ -213,7 +148,10 @@ export class TaskMetricsSet {
     name: string,
     help: string,
     extra: readonly T[],
-    fill: (totals: Totals, add: (labels: Readonly<Record<T, string>>, n: number) => void) => void,
+    fill: (
+      totals: TaskCounters,
+      add: (labels: Readonly<Record<T, string>>, n: number) => void,
+    ) => void,
   ): void {
     const groups = this.#groups;
     new Counter<string>({
@@ -224,9 +162,8 @@ export class TaskMetricsSet {
       collect() {
         this.reset();
         for (const { pipeline, subtopology, retired, open } of groups.values()) {
-          const totals = new Totals();
-          totals.add(retired);
-          for (const counts of open) totals.add(counts);
+          const totals = newTaskCounters();
+          for (const counts of [retired, ...open]) addCounters(totals, counts);
           fill(totals, (labels, n) => this.inc({ pipeline, subtopology, ...labels }, n));
         }
       },

@@ -1,5 +1,5 @@
 import type { Operator, OperatorContext, OperatorFactory } from '../topology/operator.ts';
-import type { StreamRecord } from '../topology/record.ts';
+import { isTraced, type SourceRecord, type StreamRecord } from '../topology/record.ts';
 import { type WindowSpec, windowRange } from '../topology/windows.ts';
 import type { AnyAggregator } from './aggregator.ts';
 import { lateLetter } from './late.ts';
@@ -10,6 +10,13 @@ type KeyOf = (value: unknown, record: StreamRecord) => string;
 interface Partial {
   aggregate: unknown;
   last: StreamRecord;
+  /** Where the trace goes on: of its first traced record, or else of its last. */
+  source: SourceRecord;
+}
+
+function advance(partial: Partial, record: StreamRecord): void {
+  partial.last = record;
+  if (!isTraced(partial.source)) partial.source = record.source;
 }
 
 /** A partial aggregate of one window on its way through the repartition topic. */
@@ -28,15 +35,15 @@ export function combineOperator(key: KeyOf, aggregator: AnyAggregator): Operator
         const partial = partials.get(group);
         if (partial === undefined) {
           const aggregate = aggregator.add(aggregator.init(), record.value, group);
-          partials.set(group, { aggregate, last: record });
+          partials.set(group, { aggregate, last: record, source: record.source });
         } else {
           partial.aggregate = aggregator.add(partial.aggregate, record.value, group);
-          partial.last = record;
+          advance(partial, record);
         }
       },
       endEpoch() {
-        for (const [group, { aggregate, last }] of partials) {
-          forward({ ...last, key: group, value: aggregate, headers: undefined });
+        for (const [group, { aggregate, last, source }] of partials) {
+          forward({ ...last, key: group, value: aggregate, source, headers: undefined });
         }
         partials.clear();
       },
@@ -104,18 +111,19 @@ class CombineWindows implements Operator {
     const partial = window.get(group);
     if (partial === undefined) {
       const aggregate = this.#aggregator.add(this.#aggregator.init(), record.value, group);
-      window.set(group, { aggregate, last: record });
+      window.set(group, { aggregate, last: record, source: record.source });
     } else {
       partial.aggregate = this.#aggregator.add(partial.aggregate, record.value, group);
-      partial.last = record;
+      advance(partial, record);
     }
   }
 
   endEpoch(): void {
     for (const [start, window] of this.#windows) {
-      for (const [group, { aggregate, last }] of window) {
+      for (const [group, { aggregate, last, source }] of window) {
         const value: WindowPartial = { start, aggregate };
-        this.#context.forward({ ...last, key: group, value, timestamp: start, headers: undefined });
+        const of = { key: group, value, timestamp: start, source, headers: undefined };
+        this.#context.forward({ ...last, ...of });
       }
     }
     this.#windows.clear();

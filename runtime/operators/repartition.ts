@@ -1,6 +1,6 @@
 import type { Serde } from '../state/contract.ts';
 import type { Operator, OperatorContext, OperatorFactory } from '../topology/operator.ts';
-import type { StreamRecord } from '../topology/record.ts';
+import { isTraced, type SourceRecord, type StreamRecord, withTrace } from '../topology/record.ts';
 import { BatchPacker } from './packed-batch.ts';
 
 /** A packed record is sent once it is as large as this, and at the epoch's end; the broker takes 1 MB. */
@@ -16,11 +16,14 @@ interface Target {
   saidWatermark: number;
   saidIdle: boolean | undefined;
   saidAt: number;
+  /** First traced one of what is packed. */
+  traced: SourceRecord | undefined;
 }
 
 /**
  * Sends records to the task that owns their key: packed, one record per epoch and partition. Partitions that get
- * nothing are told the watermark now and then, so that windows close although a partition of them is silent.
+ * nothing are told the watermark now and then, so that windows close although a partition of them is silent. A packed
+ * record has one trace, of the first of its entries that has any: it goes on in the task that unpacks it.
  */
 export function repartitionOperator(topic: string, serde: Serde<unknown>): OperatorFactory {
   return (context) => new RepartitionOperator(context, topic, serde);
@@ -43,6 +46,7 @@ class RepartitionOperator implements Operator {
       saidWatermark: Number.NEGATIVE_INFINITY,
       saidIdle: undefined,
       saidAt: 0,
+      traced: undefined,
     }));
   }
 
@@ -55,6 +59,7 @@ class RepartitionOperator implements Operator {
     if (target === undefined) throw new Error(`${this.#topic} has lost partitions`);
     const value = this.#serde.encode(record.value);
     target.packer.add(record.key, record.timestamp, record.watermark, value);
+    if (target.traced === undefined && isTraced(record.source)) target.traced = record.source;
     const at = record.source.record.timestamp;
     if (at > this.#timestamp) this.#timestamp = at;
     // What the task has reached is told with the epoch's last record only: an entry may follow.
@@ -91,6 +96,8 @@ class RepartitionOperator implements Operator {
       null,
       bytes,
       this.#timestamp || this.#context.now(),
+      target.traced === undefined ? undefined : withTrace(target.traced),
     );
+    target.traced = undefined;
   }
 }

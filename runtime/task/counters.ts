@@ -64,3 +64,32 @@ export function stepCounters(counters: TaskCounters, step: string): StepCounters
 export function countOne(counts: Map<string, number>, name: string): void {
   counts.set(name, (counts.get(name) ?? 0) + 1);
 }
+
+/** Adds what a task did to what others did; of its last epoch's times the largest stays. */
+export function addCounters(sum: TaskCounters, counters: TaskCounters): void {
+  sum.recordsIn += counters.recordsIn;
+  sum.bytesIn += counters.bytesIn;
+  sum.recordsOut += counters.recordsOut;
+  sum.bytesOut += counters.bytesOut;
+  sum.dropped += counters.dropped;
+  sum.deadLettered += counters.deadLettered;
+  sum.epochs += counters.epochs;
+  sum.lastEpochMs = Math.max(sum.lastEpochMs, counters.lastEpochMs);
+  sum.lastCommitMs = Math.max(sum.lastCommitMs, counters.lastCommitMs);
+  for (const [name, step] of counters.steps) addStep(stepCounters(sum, name), step);
+}
+
+function addStep(sum: StepCounters, step: StepCounters): void {
+  sum.in += step.in;
+  sum.late += step.late;
+  if (step.async !== undefined) {
+    const { inFlight, breaker } = step.async;
+    sum.async = { inFlight: inFlight + (sum.async?.inFlight ?? 0), breaker };
+  }
+  addCounts(sum.dropped, step.dropped);
+  addCounts(sum.deadLettered, step.deadLettered);
+}
+
+function addCounts(sum: Map<string, number>, counts: ReadonlyMap<string, number>): void {
+  for (const [name, count] of counts) sum.set(name, (sum.get(name) ?? 0) + count);
+}

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { changelogOf, type TopicName } from '../../schemas/topics.ts';
 import type { waitWithHeartbeat } from '../backoff.ts';
+import type { Tracing } from '../observability/tracing.ts';
 import type { StateBackend } from '../state/backend.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import { MemoryBackend } from '../state/memory-backend.ts';
@@ -26,6 +27,7 @@ export interface MemoryTaskOptions {
   readonly backend?: StateBackend;
   readonly state?: TaskStateOptions;
   readonly hook?: CrashHook;
+  readonly tracing?: Tracing;
   readonly wait?: typeof waitWithHeartbeat;
 }
 

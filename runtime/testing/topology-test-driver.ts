@@ -3,10 +3,9 @@ import { type DeadLetterInfo, deadLetterInfo } from '../delivery/dead-letter.ts'
 import { partitionOfKey } from '../kafka/murmur2.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
 import type { StoreSpec } from '../state/contract.ts';
-import type { TaskCounters } from '../task/counters.ts';
+import { addCounters, newTaskCounters, type TaskCounters } from '../task/counters.ts';
 import { taskCounts } from '../topic-plan.ts';
 import { sourcesOf, type Topology } from '../topology/graph.ts';
-import { sumCounters } from './counters.ts';
 import { DriverTask } from './driver-task.ts';
 import { MemoryCodec } from './memory-codec.ts';
 import { type CrashPoint, MemoryLog, SimulatedCrash } from './memory-log.ts';
@@ -326,7 +325,9 @@ export class TopologyTestDriver {
 
   /** What the tasks that run now have done, since they were opened. */
   counters(): TaskCounters {
-    return sumCounters(this.#tasks.map(({ current }) => current.counters));
+    const sum = newTaskCounters();
+    for (const { current } of this.#tasks) addCounters(sum, current.counters);
+    return sum;
   }
 
   /** Everything in memory is gone, at rest: tasks begin anew from what is in the log. */

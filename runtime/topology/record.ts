@@ -28,6 +28,27 @@ export interface StreamRecord<V = unknown> {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
+/** W3C Trace Context: what follows from a record belongs to its trace. */
+const TRACE_HEADERS = ['traceparent', 'tracestate'];
+
+/** Whether a record belongs to a trace. One look at its headers. */
+export function isTraced({ record }: SourceRecord): boolean {
+  return record.headers['traceparent'] !== undefined;
+}
+
+/** Adds the headers of a record's trace, if it has one, to those given. */
+export function withTrace(
+  { record }: SourceRecord,
+  headers?: Readonly<Record<string, string | Buffer>>,
+): Readonly<Record<string, string | Buffer>> | undefined {
+  let result = headers;
+  for (const name of TRACE_HEADERS) {
+    const value = record.headers[name];
+    if (value !== undefined) result = { ...result, [name]: value };
+  }
+  return result;
+}
+
 /** Source of what no input of this process caused: timers and windows that were restored, changes of tables. */
 export const NO_SOURCE: SourceRecord = {
   topic: '',

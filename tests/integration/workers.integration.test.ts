@@ -39,7 +39,7 @@ async function deliver(url: string, deliveryId: string): Promise<void> {
   throw new Error(`${deliveryId} was not accepted`);
 }
 
-describe('reachflow run --workers', { timeout: 120_000 }, () => {
+describe('reachflow run --workers', { timeout: 300_000 }, () => {
   let client: KafkaClient;
   let codec: TopicCodec;
   let processes: ReachflowProcess[];
@@ -87,11 +87,16 @@ describe('reachflow run --workers', { timeout: 120_000 }, () => {
     return now;
   }
 
+  /** On a busy machine a process takes half a minute to start. */
   const replaced = (supervisor: ReachflowProcess, before: WorkerReport) =>
-    eventually(`worker ${before.worker} is replaced`, () => {
-      const now = supervisor.workers.find(({ worker }) => worker === before.worker);
-      return now?.phase === 'ready' && now.pid !== before.pid;
-    });
+    eventually(
+      `worker ${before.worker} is replaced`,
+      () => {
+        const now = supervisor.workers.find(({ worker }) => worker === before.worker);
+        return now?.phase === 'ready' && now.pid !== before.pid;
+      },
+      120_000,
+    );
 
   it('loses and doubles nothing when workers are killed at random moments', async () => {
     const supervisor = start(3, { REACHFLOW_WORKERS_RESTART_INITIAL_MS: '200' });
