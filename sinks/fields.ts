@@ -26,6 +26,8 @@ export interface Field {
   readonly doc: string;
   /** Whether the schema gives a default: old records then read with it. */
   readonly hasDefault: boolean;
+  /** That default, as in the schema (JSON); absent without one. */
+  readonly default?: unknown;
 }
 
 /** A topic's rows in any store: what tables, mappings and encoders are made from. */
@@ -106,6 +108,7 @@ export function fieldsOf(text: string): readonly Field[] {
       nullable,
       doc: typeof field['doc'] === 'string' ? field['doc'] : '',
       hasDefault: 'default' in field,
+      ...('default' in field ? { default: field['default'] } : {}),
     };
   });
 }
