@@ -86,7 +86,7 @@ describe('the ClickHouse sink, when things break', () => {
       { name: 'changeable', settings: { async_insert: 1, insert_deduplicate: 0 } },
       { name: 'forced', settings: { async_insert: 1 }, constant: ['async_insert'] },
       { name: 'readonly', settings: { readonly: 1 } },
-      { name: 'small', settings: { max_memory_usage: 30_000_000 } },
+      { name: 'small', settings: { max_memory_usage: 50_000_000 } },
     ]);
     reader = createClient({
       url: server.url,

@@ -24,6 +24,9 @@ const WRITERS = 4;
 /** As often a server may say that a batch is too large before it is taken to mean the batch, not its load. */
 const TOO_LARGE_TIMES = 3;
 
+/** Partitions that have a batch under way, and more. */
+const MAX_TOO_LARGE = 1_000;
+
 /** A batch on its way: records from one index to another are attempted together. */
 interface Attempt {
   readonly batch: SinkBatch;
@@ -48,7 +51,7 @@ class ClickhouseSink implements Sink {
   readonly #tables: ReadonlyMap<string, Table>;
   /** By topic; one that is missing is made by the next write. */
   readonly #encoders = new Map<string, TableEncoder>();
-  /** How often a batch was too large, by token: a partition has one batch under way, so it stays small. */
+  /** How often a batch was too large, by token, until it is written. */
   readonly #tooLarge = new Map<string, number>();
 
   constructor(config: ClickhouseConfig, tables: ReadonlyMap<string, Table>) {
@@ -97,6 +100,7 @@ class ClickhouseSink implements Sink {
     const results = await writeIsolating([[...records.keys()]], (indices) =>
       this.#insert(attempt, indices[0] ?? 0, (indices.at(-1) ?? 0) + 1),
     );
+    if (results.every(({ status }) => status !== 'retry')) this.#tooLarge.delete(attempt.token);
     return results.map((result, i) => {
       const error = encoded.errors.get(i);
       return error === undefined ? result : { status: 'rejected', error };
@@ -119,7 +123,6 @@ class ClickhouseSink implements Sink {
         rows: encoded.bytes.subarray(start, end),
         token: partToken(token, batch, from, to),
       });
-      this.#tooLarge.delete(token);
       return DELIVERED;
     } catch (error) {
       if (isTableChanged(error)) this.#encoders.delete(batch.topic);
@@ -133,6 +136,8 @@ class ClickhouseSink implements Sink {
   #isHalved(token: string, error: unknown): boolean {
     if (!isTooLarge(error)) return false;
     const times = (this.#tooLarge.get(token) ?? 0) + 1;
+    // Those of partitions that went elsewhere are never written here.
+    if (this.#tooLarge.size >= MAX_TOO_LARGE) this.#tooLarge.clear();
     this.#tooLarge.set(token, times);
     return times >= TOO_LARGE_TIMES;
   }
