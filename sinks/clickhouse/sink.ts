@@ -101,6 +101,7 @@ class ClickhouseSink implements Sink {
       this.#insert(attempt, indices[0] ?? 0, (indices.at(-1) ?? 0) + 1),
     );
     if (results.every(({ status }) => status !== 'retry')) this.#tooLarge.delete(attempt.token);
+    if (encoded.errors.size === 0) return results;
     return results.map((result, i) => {
       const error = encoded.errors.get(i);
       return error === undefined ? result : { status: 'rejected', error };

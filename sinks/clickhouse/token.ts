@@ -1,15 +1,22 @@
 import { createHash } from 'node:crypto';
 import type { SinkBatch, SinkRecord } from '../../runtime/delivery/sink.ts';
+import { RowBinaryWriter } from './row-binary.ts';
+
+/** About what a record's offset, timestamp and key take. */
+const SOURCE_BYTES = 64;
 
 /**
  * Of where the records came from, not of what they are encoded to: the same range has the same digest after a restart
  * with another encoder, and another one in a topic that was made anew and counts its offsets from 0 again.
  */
 function digestOf(records: readonly SinkRecord[]): string {
-  const hash = createHash('sha1');
-  let text = '';
-  for (const { offset, timestamp, key } of records) text += `${offset} ${timestamp} ${key}\n`;
-  return hash.update(text).digest('base64url');
+  const out = new RowBinaryWriter(records.length * SOURCE_BYTES);
+  for (const { offset, timestamp, key } of records) {
+    out.bigint64(offset);
+    out.int64(timestamp);
+    out.text(key);
+  }
+  return createHash('sha1').update(out.slice(0, out.position)).digest('base64url');
 }
 
 /**
