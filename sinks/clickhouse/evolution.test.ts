@@ -74,6 +74,12 @@ describe('tables from Avro', () => {
     expect(counts?.columns.find((column) => column.name === 'version')?.type).toBe('UInt64');
   });
 
+  it('are those of optional pipelines, too, where these run', () => {
+    expect(clickhouseTables().has('ledger.entry')).toBe(false);
+    const table = clickhouseTables(['ledger']).get('ledger.entry');
+    expect(table).toMatchObject({ name: 'ledger_entries', partitionBy: 'toYYYYMM(posted_at)' });
+  });
+
   it('take no NULL in the sorting key', () => {
     const table = tableOf(modelOf([{ name: 'k', type: ['null', 'string'] }], { key: ['id', 'k'] }));
     expect(table.columns.find((column) => column.name === 'k')?.type).toBe('String');

@@ -209,8 +209,8 @@ class ClickhouseSink implements Sink {
  */
 export function createClickhouseSink(
   config: ClickhouseConfig,
-  _deps: SinkDeps,
-  tables: ReadonlyMap<string, Table> = clickhouseTables(),
+  deps: SinkDeps,
+  tables: ReadonlyMap<string, Table> = clickhouseTables(deps.parts),
 ): Sink {
   return new ClickhouseSink(config, tables);
 }

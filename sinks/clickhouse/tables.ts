@@ -1,4 +1,4 @@
-import { topicsOf } from '../../schemas/topics.ts';
+import { type OptionalPart, topicsOf } from '../../schemas/topics.ts';
 import { type Field, type TableModel, tableModel } from '../fields.ts';
 import { columnTypeText } from './types.ts';
 
@@ -106,9 +106,10 @@ export function tableOf(model: TableModel): Table {
   };
 }
 
-/** The tables of the topics map, by topic. */
-export function clickhouseTables(): ReadonlyMap<string, Table> {
-  return new Map(topicsOf('clickhouse').map((topic) => [topic, tableOf(tableModel(topic))]));
+/** The tables of the topics map, by topic. @param parts the optional pipelines that run. */
+export function clickhouseTables(parts: readonly OptionalPart[] = []): ReadonlyMap<string, Table> {
+  const topics = topicsOf('clickhouse', parts);
+  return new Map(topics.map((topic) => [topic, tableOf(tableModel(topic))]));
 }
 
 const escapes: Readonly<Record<string, string>> = { "'": "\\'", '\\': '\\\\' };
