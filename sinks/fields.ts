@@ -26,7 +26,7 @@ export interface Field {
   readonly doc: string;
   /** Whether the schema gives a default: old records then read with it. */
   readonly hasDefault: boolean;
-  /** The default as JSON, where there is one. */
+  /** That default, as in the schema (JSON); absent without one. */
   readonly default?: unknown;
 }
 

@@ -4,8 +4,10 @@ import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts
 import { quote } from '../record.ts';
 
 /**
- * Server error codes that speak of the rows sent; names as in `system.errors`. All else speaks of the server,
- * the connection or our rights. Not here: 252 TOO_MANY_PARTS, which is load.
+ * Server error codes that speak of the rows sent; names as in `system.errors`. Rows come in a binary form with their
+ * types, so what does not parse is a constraint of the table, or the expression of a view. All else speaks of the
+ * server, the connection or our rights: 252 TOO_MANY_PARTS, 241 MEMORY_LIMIT_EXCEEDED and
+ * 202 TOO_MANY_SIMULTANEOUS_QUERIES are load.
  */
 const DATA_CODES: ReadonlyMap<string, string> = new Map([
   ['6', 'CANNOT_PARSE_TEXT'],
@@ -18,7 +20,6 @@ const DATA_CODES: ReadonlyMap<string, string> = new Map([
   ['69', 'ARGUMENT_OUT_OF_BOUND'],
   ['70', 'CANNOT_CONVERT_TYPE'],
   ['72', 'CANNOT_PARSE_NUMBER'],
-  ['117', 'INCORRECT_DATA'],
   ['128', 'TOO_LARGE_ARRAY_SIZE'],
   ['131', 'TOO_LARGE_STRING_SIZE'],
   ['321', 'VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE'],
@@ -29,6 +30,20 @@ const DATA_CODES: ReadonlyMap<string, string> = new Map([
   ['632', 'UNEXPECTED_DATA_AFTER_PARSED_VALUE'],
 ]);
 
+/** The table is no longer what it was when it was opened. */
+const TABLE_CODES: ReadonlySet<string> = new Set([
+  '16', // NO_SUCH_COLUMN_IN_TABLE
+  '33', // CANNOT_READ_ALL_DATA
+  '60', // UNKNOWN_TABLE
+  '117', // INCORRECT_DATA: types of the header
+]);
+
+/** Fewer rows may pass. */
+const SIZE_CODES: ReadonlySet<string> = new Set([
+  '241', // MEMORY_LIMIT_EXCEEDED
+  '396', // TOO_MANY_ROWS_OR_BYTES
+]);
+
 /** Of no use to try again before somebody changes settings. */
 const SETTINGS_CODES: ReadonlySet<string> = new Set([
   '81', // UNKNOWN_DATABASE
@@ -37,6 +52,7 @@ const SETTINGS_CODES: ReadonlySet<string> = new Set([
   '193', // WRONG_PASSWORD
   '194', // REQUIRED_PASSWORD
   '291', // DATABASE_ACCESS_DENIED
+  '452', // SETTING_CONSTRAINT_VIOLATION
   '497', // ACCESS_DENIED
   '516', // AUTHENTICATION_FAILED
 ]);
@@ -58,6 +74,7 @@ function unavailable(error: unknown): ReachflowError {
 
 /** What a failed insert says of the rows it carried. */
 export function classifyWrite(error: unknown): RecordResult {
+  if (error instanceof ReachflowError) return { status: 'retry', of: 'store', error };
   const name = error instanceof ClickHouseError ? DATA_CODES.get(error.code) : undefined;
   if (name === undefined) return { status: 'retry', of: 'store', error: unavailable(error) };
   return {
@@ -74,6 +91,16 @@ export function classifyWrite(error: unknown): RecordResult {
   };
 }
 
+/** Does the error say that the table has other columns than the rows were encoded for? */
+export function isTableChanged(error: unknown): boolean {
+  return error instanceof ClickHouseError && TABLE_CODES.has(error.code);
+}
+
+/** May the error be due to how much was sent at once? */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof ClickHouseError && SIZE_CODES.has(error.code);
+}
+
 /** Why `open` failed: `retry: 'backoff'` while the store may come up, `none` when settings have to change. */
 export function classifyOpen(error: unknown): ReachflowError {
   if (error instanceof ReachflowError) return error;
@@ -83,7 +110,7 @@ export function classifyOpen(error: unknown): ReachflowError {
   return new ReachflowError(`cannot use ClickHouse: ${quote(error.message)} (${error.code})`, {
     code: 'CLICKHOUSE_SETTINGS',
     domain: 'user',
-    hint: 'Correct clickhouse.username, clickhouse.password, or the rights of that user.',
+    hint: 'Correct clickhouse.username, clickhouse.password, or the rights and setting constraints of that user.',
     cause: error,
   });
 }

@@ -23,8 +23,22 @@ export const clickhouseConfigSchema = z.strictObject({
     .int()
     .min(1)
     .max(100_000)
-    .default(10_000)
+    .default(20_000)
     .describe('The most rows of one insert: ClickHouse likes few large ones.'),
+  batchBytes: z
+    .int()
+    .min(65_536)
+    .max(67_108_864)
+    .default(8_388_608)
+    .describe('The most bytes of one insert, as they are in Kafka.'),
+  flushMs: z
+    .int()
+    .min(0)
+    .max(60_000)
+    .default(1_000)
+    .describe(
+      'How long the first row of an insert waits for more, ms. Each partition of a topic makes an insert so often at most.',
+    ),
   requestTimeoutMs: z
     .int()
     .min(100)

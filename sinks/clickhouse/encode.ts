@@ -1,156 +1,129 @@
 import type { SinkRecord } from '../../runtime/delivery/sink.ts';
-import type { Contact } from '../../schemas/types.ts';
-import { readContact } from '../contact.ts';
-import {
-  type Encoded,
-  invalidRecord,
-  keyFault,
-  malformedText,
-  typedValue,
-  valueFault,
-} from '../record.ts';
-import { contactsTable, eventsTable, type Table, tenantCountsTable } from './tables.ts';
+import type { ReachflowError } from '../../runtime/errors.ts';
+import { invalidRecord, keyFault } from '../record.ts';
+import { cellWriter, emptyCell } from './cells.ts';
+import { RowBinaryWriter } from './row-binary.ts';
+import type { Column, Table } from './tables.ts';
+import { parseColumnType } from './types.ts';
 
-/** A row in JSONCompactEachRow: values in the order of the table's columns. */
-export interface EncodedRow {
-  readonly json: string;
-  readonly offset: bigint;
+/** A batch in RowBinary: record i has the bytes from `ends[i - 1]` to `ends[i]`, none when it cannot be written. */
+export interface EncodedBatch {
+  readonly bytes: Buffer;
+  readonly ends: readonly number[];
+  /** Why a record cannot be written, by index. */
+  readonly errors: ReadonlyMap<number, ReachflowError>;
 }
 
-/** Where a topic's records go, and how. */
+/** Encodes a topic's records for its table as it is now. */
 export interface TableEncoder {
-  readonly table: Table;
-  readonly encode: (record: SinkRecord) => Encoded<EncodedRow>;
+  /** Names and types, which the server compares with its own before it takes a row. */
+  readonly header: Buffer;
+  encode(records: readonly SinkRecord[]): EncodedBatch;
 }
 
-type Cell = string | number | null | readonly string[];
+const ROW_BYTES = 512;
+const HEADER_BYTES = 4_096;
 
-/** The range of DateTime64; what is outside, ClickHouse changes silently to what is inside. */
-const MIN_INSTANT = Date.UTC(1900, 0, 1);
-const MAX_INSTANT = Date.UTC(2300, 0, 1) - 1;
-
-function instantFault(instants: Readonly<Record<string, number>>): string | undefined {
-  for (const [field, ms] of Object.entries(instants)) {
-    if (ms < MIN_INSTANT || ms > MAX_INSTANT) return `${field} is outside the years 1900 to 2299`;
-  }
-  return undefined;
-}
-
-/** Milliseconds since the epoch as `YYYY-MM-DD hh:mm:ss.mmm`, UTC. */
-function instant(ms: number): string {
-  return new Date(ms).toISOString().replace('T', ' ').slice(0, -1);
-}
-
-/** 64-bit numbers travel as text: as JSON numbers they are exact here, but not to every tool in between. */
-function row(record: SinkRecord, cells: readonly Cell[]): Encoded<EncodedRow> {
-  const json = JSON.stringify([...cells, record.partition, String(record.offset)]);
-  return { row: { json, offset: record.offset } };
-}
-
-/** The checks of the topics whose records are facts: they are never deleted. */
-function readFact<T extends 'event.recorded' | 'metric.tenant.count'>(
-  topic: T,
+type RecordWriter = (
+  out: RowBinaryWriter,
   record: SinkRecord,
-) {
-  if (record.value === null) {
-    return { error: invalidRecord(record, `${topic} has no deletions, but this is a tombstone`) };
+  deleted: boolean,
+) => string | undefined;
+
+function headerOf(columns: readonly (readonly [string, string])[]): Buffer {
+  const out = new RowBinaryWriter(HEADER_BYTES);
+  out.varint(columns.length);
+  for (const [name] of columns) out.text(name);
+  for (const [, type] of columns) out.text(type);
+  return out.slice(0, out.position);
+}
+
+/** What a tombstone has for the one field of the key, where the table deletes. */
+function keyOf(table: Table, name: string): ((record: SinkRecord) => unknown) | undefined {
+  const { spec, fields } = table.model;
+  if (!spec.deletes || !spec.key.includes(name)) return undefined;
+  const kind = fields.find((field) => field.name === name)?.type.kind;
+  if (kind === 'string') return (record) => record.key;
+  return (record) => (/^-?\d+$/.test(record.key) ? BigInt(record.key) : record.key);
+}
+
+/** @param type of the column as it is in the table. */
+function recordWriter(table: Table, { name, source }: Column, type: string): RecordWriter {
+  if (source.from === 'partition') return (out, { partition }) => void out.uint32(partition);
+  if (source.from === 'offset') return (out, { offset }) => void out.bigint64(offset);
+  if (source.from === 'version') return (out, { version }) => void out.bigint64(version);
+  if (source.from === 'deleted') return (out, _, deleted) => void out.byte(deleted ? 1 : 0);
+  const parsed = parseColumnType(type);
+  if (parsed === undefined) throw new Error(`column ${name} has the unknown type ${type}`);
+  const write = cellWriter(parsed, source.field.type);
+  const empty = emptyCell(parsed);
+  const key = keyOf(table, name);
+  return (out, record, deleted) => {
+    if (deleted && key === undefined) return void out.bytes(empty);
+    const why = write(out, deleted ? key?.(record) : record.value?.[name]);
+    return why === undefined ? undefined : `${name} ${why}`;
+  };
+}
+
+/** What is wrong with a record before its fields are looked at. */
+function recordFault({
+  model: { topic, spec },
+}: Table): (record: SinkRecord) => string | undefined {
+  const [keyField] = spec.key;
+  return (record) => {
+    const why = spec.kind === 'upsert' ? keyFault(record) : undefined;
+    if (why !== undefined) return why;
+    if (record.value === null) {
+      return spec.deletes ? undefined : `${topic} has no deletions, but this is a tombstone`;
+    }
+    // A tombstone carries only the key: a row under another id could never be deleted, nor keep its order.
+    const isOther =
+      spec.deletes && keyField !== undefined && String(record.value[keyField]) !== record.key;
+    return isOther ? `its ${keyField} is not its key` : undefined;
+  };
+}
+
+/**
+ * Compiles the encoder of a table. @param types of the table's columns now, by name; those of a table that was made by
+ * a newer schema may be wider than ours.
+ * @throws Error when a column is missing: `open` has made or refused it.
+ */
+export function compileEncoder(table: Table, types: ReadonlyMap<string, string>): TableEncoder {
+  const columns = table.columns.map((column) => {
+    const type = types.get(column.name);
+    if (type === undefined) throw new Error(`table ${table.name} has no column ${column.name}`);
+    return { name: column.name, type, write: recordWriter(table, column, type) };
+  });
+  const writers = columns.map(({ write }) => write);
+  const faultOf = recordFault(table);
+
+  function writeRow(out: RowBinaryWriter, record: SinkRecord): string | undefined {
+    const why = faultOf(record);
+    if (why !== undefined) return why;
+    const deleted = record.value === null;
+    for (const write of writers) {
+      const fault = write(out, record, deleted);
+      if (fault !== undefined) return fault;
+    }
+    return undefined;
   }
-  const typed = typedValue(topic, record);
-  if (typed.error !== undefined) return typed;
-  const why = valueFault(record.value, malformedText);
-  return why === undefined ? typed : { error: invalidRecord(record, why) };
-}
 
-function encodeEvent(record: SinkRecord): Encoded<EncodedRow> {
-  const typed = readFact('event.recorded', record);
-  if (typed.error !== undefined) return typed;
-  const event = typed.row;
-  const { occurred_at, received_at } = event;
-  const why = instantFault({ occurred_at, received_at });
-  if (why !== undefined) return { error: invalidRecord(record, why) };
-  return row(record, [
-    event.event_id,
-    event.tenant_id,
-    event.source,
-    event.event_type,
-    event.entity_id,
-    instant(occurred_at),
-    instant(received_at),
-    event.payload,
-  ]);
+  return {
+    header: headerOf(columns.map(({ name, type }) => [name, type])),
+    encode(records) {
+      const out = new RowBinaryWriter(records.length * ROW_BYTES);
+      const ends: number[] = [];
+      const errors = new Map<number, ReachflowError>();
+      records.forEach((record, index) => {
+        const start = out.position;
+        const why = writeRow(out, record);
+        if (why !== undefined) {
+          out.rewind(start);
+          errors.set(index, invalidRecord(record, why));
+        }
+        ends.push(out.position);
+      });
+      return { bytes: out.slice(0, out.position), ends, errors };
+    },
+  };
 }
-
-function encodeTenantCount(record: SinkRecord): Encoded<EncodedRow> {
-  const typed = readFact('metric.tenant.count', record);
-  if (typed.error !== undefined) return typed;
-  const { tenant_id, window_start, window_end, count } = typed.row;
-  const why =
-    count < 0
-      ? 'count is negative'
-      : (keyFault(record) ?? instantFault({ window_start, window_end }));
-  if (why !== undefined) return { error: invalidRecord(record, why) };
-  return row(record, [
-    tenant_id,
-    instant(window_start),
-    instant(window_end),
-    count,
-    String(record.version),
-  ]);
-}
-
-function contactFault(contact: Contact): string | undefined {
-  const { created_at, updated_at, score } = contact;
-  // Float32 would hold it as infinity.
-  if (score !== null && !Number.isFinite(Math.fround(score))) return 'score is no 32-bit float';
-  return instantFault({ created_at, updated_at });
-}
-
-function encodeContact(record: SinkRecord): Encoded<EncodedRow> {
-  const read = readContact(record);
-  if (read.error !== undefined) return read;
-  const contact = read.row;
-  const version = String(record.version);
-  if (contact === null) {
-    const cleared: Cell[] = [
-      '',
-      '',
-      '',
-      null,
-      null,
-      null,
-      null,
-      null,
-      [],
-      null,
-      instant(0),
-      instant(0),
-    ];
-    return row(record, [record.key, ...cleared, version, 1]);
-  }
-  const why = contactFault(contact);
-  if (why !== undefined) return { error: invalidRecord(record, why) };
-  return row(record, [
-    contact.id,
-    contact.tenant_id,
-    contact.full_name,
-    contact.email,
-    contact.phone,
-    contact.company_id,
-    contact.company,
-    contact.company_domain,
-    contact.industry,
-    contact.tags,
-    contact.score,
-    instant(contact.created_at),
-    instant(contact.updated_at),
-    version,
-    0,
-  ]);
-}
-
-/** The table of each topic that the sink writes. */
-export const encoders: ReadonlyMap<string, TableEncoder> = new Map([
-  ['contact.golden', { table: contactsTable, encode: encodeContact }],
-  ['event.recorded', { table: eventsTable, encode: encodeEvent }],
-  ['metric.tenant.count', { table: tenantCountsTable, encode: encodeTenantCount }],
-]);

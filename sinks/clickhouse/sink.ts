@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto';
-import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import {
   DELIVERED,
   type DeliveryMode,
@@ -9,165 +7,210 @@ import {
   type SinkLimits,
 } from '../../runtime/delivery/sink.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
-import { chunk } from '../chunk.ts';
 import type { SinkDeps } from '../deps.ts';
-import { writeEncoded } from '../encode.ts';
 import { writeIsolating } from '../isolate.ts';
-import { classifyOpen, classifyWrite } from './classify.ts';
+import { classifyOpen, classifyWrite, isTableChanged, isTooLarge } from './classify.ts';
 import type { ClickhouseConfig } from './config.ts';
-import { type EncodedRow, encoders } from './encode.ts';
-import { createTableSql, qualified, type Table, tableDifferences } from './tables.ts';
+import { compileEncoder, type EncodedBatch, type TableEncoder } from './encode.ts';
+import { type FoundTable, planTable } from './evolution.ts';
+import { checkDeduplication } from './guard.ts';
+import { ClickhouseSession } from './session.ts';
+import { clickhouseTables, qualified, type Table } from './tables.ts';
+import { batchToken, partToken } from './token.ts';
 
-/** Small enough to be one block in the server, which writes an insert of one block all or nothing. */
-const MAX_INSERT_SIZE = 32 * 1_048_576;
+/** Partitions written at once: parsing and sorting in the server take a core each. */
+const WRITERS = 4;
 
-/** What an insert is of: names it in the deduplication token. */
-interface Source {
+/** As often a server may say that a batch is too large before it is taken to mean the batch, not its load. */
+const TOO_LARGE_TIMES = 3;
+
+/** Partitions that have a batch under way, and more. */
+const MAX_TOO_LARGE = 1_000;
+
+/** A batch on its way: records from one index to another are attempted together. */
+interface Attempt {
+  readonly batch: SinkBatch;
+  readonly encoded: EncodedBatch;
+  readonly encoder: TableEncoder;
   readonly table: Table;
-  readonly topic: string;
-  readonly partition: number;
+  readonly token: string;
 }
 
 /**
- * Events, contacts and counts in ReplacingMergeTree tables. A repeated batch is dropped by its token while the
- * server remembers it; later it adds rows that merges and FINAL remove.
+ * The topics that ClickHouse keeps, in ReplacingMergeTree tables. One insert per batch, named by its range: the server
+ * drops a repeat of it, in the table and in what its views fill, as long as it remembers the name.
  */
 class ClickhouseSink implements Sink {
   readonly name = 'clickhouse';
-  readonly mode: DeliveryMode = 'idempotent';
-  readonly topics = [...encoders.keys()];
+  readonly mode: DeliveryMode = 'planned';
+  readonly topics: readonly string[];
   readonly limits: SinkLimits;
   readonly writers: number;
-  readonly #batchSize: number;
-  readonly #client: ClickHouseClient;
+  readonly #session: ClickhouseSession;
   readonly #database: string;
+  readonly #tables: ReadonlyMap<string, Table>;
+  /** By topic; one that is missing is made by the next write. */
+  readonly #encoders = new Map<string, TableEncoder>();
+  /** How often a batch was too large, by token, until it is written. */
+  readonly #tooLarge = new Map<string, number>();
 
-  constructor(config: ClickhouseConfig) {
-    this.#batchSize = config.batchSize;
-    this.limits = { records: config.batchSize, bytes: MAX_INSERT_SIZE, lingerMs: 0 };
-    this.writers = 4;
+  constructor(config: ClickhouseConfig, tables: ReadonlyMap<string, Table>) {
+    this.#tables = tables;
+    this.topics = [...tables.keys()];
+    this.limits = {
+      records: config.batchSize,
+      bytes: config.batchBytes,
+      lingerMs: config.flushMs,
+    };
+    this.writers = Math.min(WRITERS, config.maxConnections);
     this.#database = config.database;
-    this.#client = createClient({
-      url: config.url,
-      username: config.username,
-      password: config.password,
-      application: 'reachflow-sink',
-      request_timeout: config.requestTimeoutMs,
-      max_open_connections: config.maxConnections,
-      // Rows are encoded already, once, however often a batch is halved.
-      json: { stringify: (value) => (isEncoded(value) ? value.json : JSON.stringify(value)) },
-      // Its logger writes to the console; what it knows is in the errors it throws.
-      log: { level: ClickHouseLogLevel.OFF },
-      clickhouse_settings: {
-        // On by default since 26.x; batches that are batches already would only wait for company.
-        async_insert: 0,
-        // The status line then tells of errors that happen after the first bytes.
-        wait_end_of_query: 1,
-        // A null where none belongs is an error, not a default.
-        input_format_null_as_default: 0,
-        // Old events of many months in one batch are slow, not wrong.
-        max_partitions_per_insert_block: '0',
-      },
-    });
+    this.#session = new ClickhouseSession(config);
   }
 
   async open(): Promise<void> {
     try {
-      const database = `\`${this.#database}\``;
-      await this.#client.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` });
-      for (const { table } of encoders.values()) {
-        await this.#client.command({ query: createTableSql(this.#database, table) });
-        await this.#check(table);
+      await this.#session.checkSettings();
+      await this.#session.command(
+        `CREATE DATABASE IF NOT EXISTS ${qualified(undefined, this.#database)}`,
+      );
+      for (const [topic, table] of this.#tables) {
+        await this.#evolve(table);
+        await checkDeduplication(this.#session, { database: this.#database, name: table.name });
+        await this.#compile(topic, table);
       }
     } catch (error) {
       throw classifyOpen(error);
     }
   }
 
-  async write({ topic, partition, records }: SinkBatch): Promise<readonly RecordResult[]> {
-    const encoder = encoders.get(topic);
-    if (encoder === undefined) throw new Error(`the sink clickhouse does not write ${topic}`);
-    const source = { table: encoder.table, topic, partition };
-    return writeEncoded(records, encoder.encode, (rows) => {
-      const groups = chunk(rows, this.#batchSize, MAX_INSERT_SIZE, (row) => row.json.length);
-      return writeIsolating(groups, (group) => this.#insert(source, group));
+  async write(batch: SinkBatch): Promise<readonly RecordResult[]> {
+    const { topic, records } = batch;
+    const table = this.#tables.get(topic);
+    if (table === undefined) throw new Error(`the sink clickhouse does not write ${topic}`);
+    if (records.length === 0) return [];
+    let encoder: TableEncoder;
+    try {
+      encoder = this.#encoders.get(topic) ?? (await this.#compile(topic, table));
+    } catch (error) {
+      const result = classifyWrite(error);
+      return records.map(() => result);
+    }
+    const encoded = encoder.encode(records);
+    const attempt = { batch, encoded, encoder, table, token: batchToken(batch) };
+    const results = await writeIsolating([[...records.keys()]], (indices) =>
+      this.#insert(attempt, indices[0] ?? 0, (indices.at(-1) ?? 0) + 1),
+    );
+    if (results.every(({ status }) => status !== 'retry')) this.#tooLarge.delete(attempt.token);
+    if (encoded.errors.size === 0) return results;
+    return results.map((result, i) => {
+      const error = encoded.errors.get(i);
+      return error === undefined ? result : { status: 'rejected', error };
     });
   }
 
   async close(): Promise<void> {
-    await this.#client.close();
+    await this.#session.close();
   }
 
-  async #insert(source: Source, rows: readonly EncodedRow[]): Promise<RecordResult> {
-    const [first, ...columns] = source.table.columns.map((column) => column.name);
-    if (first === undefined) throw new Error(`table ${source.table.name} has no columns`);
+  /** Inserts the records from one index up to another; what `rejected` says of all of them makes two of it. */
+  async #insert(attempt: Attempt, from: number, to: number): Promise<RecordResult> {
+    const { batch, encoded, encoder, table, token } = attempt;
+    const [start, end] = [encoded.ends[from - 1] ?? 0, encoded.ends[to - 1] ?? 0];
+    if (start === end) return DELIVERED;
     try {
-      await this.#client.insert({
-        table: qualified(this.#database, source.table.name),
-        columns: [first, ...columns],
-        values: rows,
-        format: 'JSONCompactEachRow',
-        clickhouse_settings: { insert_deduplication_token: deduplicationToken(source, rows) },
+      await this.#session.insert({
+        table: qualified(this.#database, table.name),
+        header: encoder.header,
+        rows: encoded.bytes.subarray(start, end),
+        token: partToken(token, batch, from, to),
       });
       return DELIVERED;
     } catch (error) {
-      return classifyWrite(error);
+      if (isTableChanged(error)) this.#encoders.delete(batch.topic);
+      const result = classifyWrite(error);
+      const isHalved = to - from > 1 && result.status === 'retry' && this.#isHalved(token, error);
+      return isHalved ? { status: 'rejected', error: result.error } : result;
     }
   }
 
-  /** @throws ReachflowError `CLICKHOUSE_TABLE_MISMATCH` when the table cannot keep what the sink promises. */
-  async #check(table: Table): Promise<void> {
-    const query_params = { database: this.#database, table: table.name };
-    const tables = await this.#rows<{ engine: string; engine_full: string; sorting_key: string }>(
-      'SELECT engine, engine_full, sorting_key FROM system.tables WHERE database = {database:String} AND name = {table:String}',
-      query_params,
-    );
-    const columns = await this.#rows<{ name: string; type: string }>(
-      'SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}',
-      query_params,
-    );
-    const differences = tableDifferences(table, {
-      engine: tables[0]?.engine ?? 'missing',
-      engineFull: tables[0]?.engine_full ?? '',
-      sortingKey: tables[0]?.sorting_key ?? '',
-      columns: new Map(columns.map(({ name, type }) => [name, type])),
-    });
-    if (differences.length === 0) return;
-    throw new ReachflowError(
-      `table ${this.#database}.${table.name} is not what the sink writes: ${differences.join('; ')}`,
-      {
-        code: 'CLICKHOUSE_TABLE_MISMATCH',
-        domain: 'user',
-        hint: 'Alter the table, or point clickhouse.database at another database.',
-      },
-    );
+  /** Is a batch that was refused for its size to be halved now? Load passes; a limit does not. */
+  #isHalved(token: string, error: unknown): boolean {
+    if (!isTooLarge(error)) return false;
+    const times = (this.#tooLarge.get(token) ?? 0) + 1;
+    // Those of partitions that went elsewhere are never written here.
+    if (this.#tooLarge.size >= MAX_TOO_LARGE) this.#tooLarge.clear();
+    this.#tooLarge.set(token, times);
+    return times >= TOO_LARGE_TIMES;
   }
 
-  async #rows<T>(query: string, query_params: Record<string, string>): Promise<T[]> {
-    const result = await this.#client.query({ query, query_params, format: 'JSONEachRow' });
-    return result.json<T>();
+  /** Makes the table, or adds what it lacks. @throws ReachflowError `CLICKHOUSE_TABLE_MISMATCH`. */
+  async #evolve(table: Table): Promise<void> {
+    const name = qualified(this.#database, table.name);
+    const { statements, refused } = planTable(name, table, await this.#find(table));
+    if (refused.length > 0) {
+      throw new ReachflowError(
+        `table ${this.#database}.${table.name} is not what the sink writes: ${refused.join('; ')}`,
+        {
+          code: 'CLICKHOUSE_TABLE_MISMATCH',
+          domain: 'user',
+          hint: 'Alter the table, or point clickhouse.database at another database.',
+        },
+      );
+    }
+    for (const statement of statements) await this.#session.command(statement);
   }
-}
 
-function isEncoded(value: unknown): value is EncodedRow {
-  return typeof value === 'object' && value !== null && 'json' in value && 'offset' in value;
+  async #compile(topic: string, table: Table): Promise<TableEncoder> {
+    const found = await this.#find(table);
+    const { refused, statements } = planTable(table.name, table, found);
+    if (found === undefined || refused.length > 0 || statements.length > 0) {
+      throw new ReachflowError(
+        `table ${this.#database}.${table.name} has changed: ${[...refused, ...statements].join('; ')}`,
+        {
+          code: 'CLICKHOUSE_TABLE_MISMATCH',
+          domain: 'external',
+          retry: 'backoff',
+          hint: 'Undo the change, or restart the sink, which makes what is missing.',
+        },
+      );
+    }
+    const encoder = compileEncoder(table, found.columns);
+    this.#encoders.set(topic, encoder);
+    return encoder;
+  }
+
+  async #find({ name }: Table): Promise<FoundTable | undefined> {
+    const query_params = { database: this.#database, table: name };
+    const [table] = await this.#session.rows<{
+      engine: string;
+      engine_full: string;
+      sorting_key: string;
+    }>(
+      'SELECT engine, engine_full, sorting_key FROM system.tables WHERE database = {database: String} AND name = {table: String}',
+      query_params,
+    );
+    if (table === undefined) return undefined;
+    const columns = await this.#session.rows<{ name: string; type: string }>(
+      'SELECT name, type FROM system.columns WHERE database = {database: String} AND table = {table: String}',
+      query_params,
+    );
+    return {
+      engine: table.engine,
+      engineFull: table.engine_full,
+      sortingKey: table.sorting_key,
+      columns: new Map(columns.map((column) => [column.name, column.type])),
+    };
+  }
 }
 
 /**
- * Names an insert by its range and its content. By the range alone, a batch that holds one record more than
- * before (the sender's fix, a newer encoder, a topic made anew) would be dropped as a repeat, and lost.
+ * The sink `clickhouse`. Connects on `open`.
+ * @param tables by topic; those of the topics map unless given.
  */
-export function deduplicationToken(
-  source: Pick<Source, 'topic' | 'partition'>,
-  rows: readonly EncodedRow[],
-): string {
-  const range = `${rows[0]?.offset}-${rows.at(-1)?.offset}`;
-  const hash = createHash('sha1');
-  for (const { json } of rows) hash.update(json);
-  return `${source.topic}-${source.partition}-${range}-${hash.digest('base64url')}`;
-}
-
-/** The sink `clickhouse`. Connects on `open`. */
-export function createClickhouseSink(config: ClickhouseConfig, _deps: SinkDeps): Sink {
-  return new ClickhouseSink(config);
+export function createClickhouseSink(
+  config: ClickhouseConfig,
+  deps: SinkDeps,
+  tables: ReadonlyMap<string, Table> = clickhouseTables(deps.parts),
+): Sink {
+  return new ClickhouseSink(config, tables);
 }

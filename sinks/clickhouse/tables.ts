@@ -1,13 +1,28 @@
+import { type OptionalPart, topicsOf } from '../../schemas/topics.ts';
+import { type Field, type TableModel, tableModel } from '../fields.ts';
+import { columnTypeText } from './types.ts';
+
+/** What a column is filled with. */
+export type ColumnSource =
+  | { readonly from: 'field'; readonly field: Field }
+  /** The record's version, partition and offset; whether it is a tombstone. */
+  | { readonly from: 'version' }
+  | { readonly from: 'partition' }
+  | { readonly from: 'offset' }
+  | { readonly from: 'deleted' };
+
 /** A column of a table that the sink owns. */
 export interface Column {
   readonly name: string;
   readonly type: string;
   readonly comment: string;
   readonly codec?: string;
+  readonly source: ColumnSource;
 }
 
 /** A table that the sink owns. All are ReplacingMergeTree: readers use FINAL. */
 export interface Table {
+  readonly model: TableModel;
   readonly name: string;
   readonly comment: string;
   /** Arguments of ReplacingMergeTree: which of the rows with one sorting key FINAL keeps. */
@@ -17,141 +32,123 @@ export interface Table {
   readonly columns: readonly Column[];
 }
 
-/** Blocks whose tokens a table remembers: repeats of that many newest inserts are dropped by the server. */
-const DEDUPLICATION_WINDOW = 1_000;
+/**
+ * Blocks whose tokens a new table remembers. Between an insert and its repeat after a crash every other partition goes
+ * on: 100 partitions with an insert per second fill it in a quarter of an hour. About 10 MB of the server's memory.
+ */
+export const DEDUPLICATION_WINDOW = 100_000;
 
-const INSTANT = "DateTime64(3, 'UTC')";
+const DELETED: Column = {
+  name: 'is_deleted',
+  type: 'UInt8',
+  comment: '1: the row was deleted, and its other columns emptied',
+  source: { from: 'deleted' },
+};
 
 /** Where a row came from: the record's place in Kafka. */
 const ORIGIN: readonly Column[] = [
-  { name: '_topic_partition', type: 'UInt32', comment: 'Kafka partition of the record' },
-  { name: '_offset', type: 'UInt64', comment: 'Kafka offset of the record' },
+  {
+    name: '_topic_partition',
+    type: 'UInt32',
+    comment: 'Kafka partition of the record',
+    source: { from: 'partition' },
+  },
+  {
+    name: '_offset',
+    type: 'UInt64',
+    comment: 'Kafka offset of the record',
+    source: { from: 'offset' },
+  },
 ];
 
-const nullableText = (name: string, comment: string): Column => ({
-  name,
-  type: 'Nullable(String)',
-  comment,
-});
+function columnOf(field: Field, { spec }: TableModel, orderBy: readonly string[]): Column {
+  const { name, type, doc: comment } = field;
+  if (name === spec.version) {
+    // What ReplacingMergeTree compares has to be unsigned.
+    return { name, type: 'UInt64', comment, source: { from: 'version' } };
+  }
+  // Sorting keys take no NULL: the encoder refuses a record with one.
+  const nullable = field.nullable && !orderBy.includes(name);
+  return {
+    name,
+    type: columnTypeText(type, nullable, spec.lowCardinality?.includes(name)),
+    comment,
+    source: { from: 'field', field },
+    ...(spec.payload?.includes(name) === true ? { codec: 'ZSTD(1)' } : {}),
+  };
+}
 
-export const eventsTable: Table = {
-  name: 'events',
-  comment: 'Valid, deduplicated events. Read with FINAL: a repeated delivery is merged away later.',
-  replacing: [],
-  orderBy: ['tenant_id', 'occurred_at', 'event_id'],
-  partitionBy: 'toYYYYMM(occurred_at)',
-  columns: [
-    { name: 'event_id', type: 'String', comment: 'What deduplication goes by' },
-    { name: 'tenant_id', type: 'LowCardinality(String)', comment: 'Owner of the event' },
-    {
-      name: 'source',
-      type: 'LowCardinality(String)',
-      comment: 'webhook:<source> or cdc:<table>',
-    },
-    { name: 'event_type', type: 'LowCardinality(String)', comment: "The sender's name for it" },
-    { name: 'entity_id', type: 'String', comment: 'What the event is about' },
-    { name: 'occurred_at', type: INSTANT, comment: 'Event time' },
-    { name: 'received_at', type: INSTANT, comment: 'When Reachflow first had it' },
-    { name: 'payload', type: 'String', comment: 'JSON text', codec: 'ZSTD(1)' },
-    ...ORIGIN,
-  ],
-};
+function commentOf({ spec }: TableModel): string {
+  if (spec.kind === 'append') {
+    return `${spec.comment} Read with FINAL: a repeated delivery is merged away later.`;
+  }
+  const deleted = spec.deletes ? ' and leaves deleted ones out' : '';
+  return `${spec.comment} Read with FINAL: it keeps the newest version of each row${deleted}.`;
+}
 
-export const contactsTable: Table = {
-  name: 'contacts',
-  comment:
-    'Contacts by id. Read with FINAL: it keeps the newest version and leaves deleted ones out.',
-  replacing: ['version', 'is_deleted'],
-  orderBy: ['id'],
-  columns: [
-    { name: 'id', type: 'String', comment: 'Contact id' },
-    { name: 'tenant_id', type: 'LowCardinality(String)', comment: 'Owner; empty once deleted' },
-    { name: 'full_name', type: 'String', comment: 'Empty once deleted' },
-    { name: 'email', type: 'String', comment: 'Empty once deleted' },
-    nullableText('phone', 'E.164'),
-    nullableText('company_id', 'Id of the company'),
-    nullableText('company', "The company's name"),
-    nullableText('company_domain', "The company's domain"),
-    nullableText('industry', "The company's industry"),
-    { name: 'tags', type: 'Array(String)', comment: 'Labels' },
-    { name: 'score', type: 'Nullable(Float32)', comment: 'Lead score, 0 to 1' },
-    { name: 'created_at', type: INSTANT, comment: '1970 once deleted' },
-    { name: 'updated_at', type: INSTANT, comment: '1970 once deleted' },
-    { name: 'version', type: 'UInt64', comment: 'Source version; the greatest counts' },
-    { name: 'is_deleted', type: 'UInt8', comment: '1: the contact was deleted' },
-    ...ORIGIN,
-  ],
-};
+/** The table of a topic's rows. */
+export function tableOf(model: TableModel): Table {
+  const { spec } = model;
+  const orderBy = spec.orderBy ?? spec.key;
+  const replacing = spec.version === undefined ? [] : [spec.version];
+  return {
+    model,
+    name: spec.table,
+    comment: commentOf(model),
+    replacing: spec.deletes ? [...replacing, DELETED.name] : replacing,
+    orderBy,
+    ...(spec.time === undefined ? {} : { partitionBy: `toYYYYMM(${spec.time})` }),
+    columns: [
+      ...model.fields.map((field) => columnOf(field, model, orderBy)),
+      ...(spec.deletes ? [DELETED] : []),
+      ...ORIGIN,
+    ],
+  };
+}
 
-export const tenantCountsTable: Table = {
-  name: 'tenant_counts',
-  comment:
-    'Events per tenant and window. Read with FINAL: it keeps the newest count of each window.',
-  replacing: ['version'],
-  orderBy: ['tenant_id', 'window_start'],
-  columns: [
-    { name: 'tenant_id', type: 'LowCardinality(String)', comment: 'Owner of the events' },
-    { name: 'window_start', type: INSTANT, comment: 'Start of the window, inclusive' },
-    { name: 'window_end', type: INSTANT, comment: 'End of the window, exclusive' },
-    { name: 'count', type: 'UInt64', comment: 'Events in the window' },
-    { name: 'version', type: 'UInt64', comment: 'Source version; the greatest counts' },
-    ...ORIGIN,
-  ],
-};
+/** The tables of the topics map, by topic. @param parts the optional pipelines that run. */
+export function clickhouseTables(parts: readonly OptionalPart[] = []): ReadonlyMap<string, Table> {
+  const topics = topicsOf('clickhouse', parts);
+  return new Map(topics.map((topic) => [topic, tableOf(tableModel(topic))]));
+}
 
 const escapes: Readonly<Record<string, string>> = { "'": "\\'", '\\': '\\\\' };
 
-function literal(text: string): string {
+/** Text as a literal of SQL. */
+export function literal(text: string): string {
   return `'${text.replace(/['\\]/g, (char) => escapes[char] ?? char)}'`;
 }
 
-/** `database.table`, quoted; both names are restricted to letters, digits and _. */
-export function qualified(database: string, table: string): string {
-  return `\`${database}\`.\`${table}\``;
+/** A name as SQL takes it, whatever is in it. */
+export function quoted(name: string): string {
+  return `\`${name.replace(/[`\\]/g, (char) => `\\${char}`)}\``;
 }
 
-/** DDL of a table. */
-export function createTableSql(database: string, table: Table): string {
-  const columns = table.columns.map(({ name, type, comment, codec }) => {
-    const compressed = codec === undefined ? '' : ` CODEC(${codec})`;
-    return `\`${name}\` ${type} COMMENT ${literal(comment)}${compressed}`;
-  });
+/** `database.table`, quoted; only the table without a database. */
+export function qualified(database: string | undefined, table: string): string {
+  return database === undefined ? quoted(table) : `${quoted(database)}.${quoted(table)}`;
+}
+
+/** A column as CREATE and ALTER take it. @param defaultSql what rows without it read as. */
+export function columnSql({ name, type, comment, codec }: Column, defaultSql?: string): string {
   return [
-    `CREATE TABLE IF NOT EXISTS ${qualified(database, table.name)} (`,
-    `  ${columns.join(',\n  ')}`,
+    quoted(name),
+    type,
+    ...(defaultSql === undefined ? [] : [`DEFAULT ${defaultSql}`]),
+    ...(comment === '' ? [] : [`COMMENT ${literal(comment)}`]),
+    ...(codec === undefined ? [] : [`CODEC(${codec})`]),
+  ].join(' ');
+}
+
+/** DDL of a table. @param name qualified. */
+export function createTableSql(name: string, table: Table): string {
+  return [
+    `CREATE TABLE IF NOT EXISTS ${name} (`,
+    `  ${table.columns.map((column) => columnSql(column)).join(',\n  ')}`,
     `) ENGINE = ReplacingMergeTree(${table.replacing.join(', ')})`,
     ...(table.partitionBy === undefined ? [] : [`PARTITION BY ${table.partitionBy}`]),
     `ORDER BY (${table.orderBy.join(', ')})`,
     `SETTINGS non_replicated_deduplication_window = ${DEDUPLICATION_WINDOW}`,
     `COMMENT ${literal(table.comment)}`,
   ].join('\n');
-}
-
-/** What the server says of an existing table. */
-export interface FoundTable {
-  readonly engine: string;
-  readonly engineFull: string;
-  readonly sortingKey: string;
-  readonly columns: ReadonlyMap<string, string>;
-}
-
-/** How an existing table differs from what the sink needs. Replicated and shared variants of the engine fit. */
-export function tableDifferences(table: Table, found: FoundTable): readonly string[] {
-  const differences: string[] = [];
-  if (!found.engine.endsWith('ReplacingMergeTree')) {
-    differences.push(`its engine is ${found.engine}, not ReplacingMergeTree`);
-  } else if (!found.engineFull.includes(`${table.replacing.join(', ')}`)) {
-    differences.push(`its engine does not replace by ${table.replacing.join(', ')}`);
-  }
-  // Servers differ in whether they print the brackets.
-  const sortingKey = found.sortingKey.replace(/^\((.*)\)$/, '$1');
-  if (sortingKey !== table.orderBy.join(', ')) {
-    differences.push(`it is ordered by (${sortingKey}), not (${table.orderBy.join(', ')})`);
-  }
-  for (const { name, type } of table.columns) {
-    const actual = found.columns.get(name);
-    if (actual === undefined) differences.push(`no column ${name}`);
-    else if (actual !== type) differences.push(`${name} is ${actual}, not ${type}`);
-  }
-  return differences;
 }
