@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorMessage } from '../runtime/errors.ts';
-import { topicNames } from '../schemas/topics.ts';
+import { activeTopics } from '../schemas/topics.ts';
 import type { KafkaStats } from './kafka-stats.ts';
 import type { Sample } from './quiet.ts';
 import type { StoreCounts } from './stores.ts';
@@ -80,6 +80,6 @@ export class Monitor {
 export function toSample({ topics, lag, stores, deadLetters }: Observation): Sample {
   return {
     lag: [...lag.values()].reduce((sum, records) => sum + records, 0),
-    counts: [...topicNames.map((name) => topics.get(name) ?? 0), ...stores.values(), deadLetters],
+    counts: [...activeTopics().map((name) => topics.get(name) ?? 0), ...stores.values(), deadLetters],
   };
 }

@@ -226,6 +226,11 @@ export function topicsOf(store: StoreName, parts: readonly OptionalPart[] = []):
   );
 }
 
+/** The topics that are there, given the optional pipelines that run. */
+export function activeTopics(parts: readonly OptionalPart[] = []): TopicName[] {
+  return topicNames.filter((name) => isActive(name, parts));
+}
+
 /** Whether a topic is there, given the optional pipelines that run. */
 export function isActive(topic: TopicName, parts: readonly OptionalPart[]): boolean {
   const { part }: TopicSpec = topics[topic];

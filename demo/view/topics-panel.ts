@@ -1,4 +1,4 @@
-import { topicNames } from '../../schemas/topics.ts';
+import { activeTopics } from '../../schemas/topics.ts';
 import type { Snapshot } from './snapshot.ts';
 import { count, padded, row, style } from './text.ts';
 
@@ -6,6 +6,6 @@ import { count, padded, row, style } from './text.ts';
 export function topicsPanel({ seen }: Snapshot, width: number): string[] {
   return [
     style.title(padded('Offsets in topics', width)),
-    ...topicNames.map((name) => row(` ${name}`, count(seen.topics.get(name) ?? 0), width)),
+    ...activeTopics().map((name) => row(` ${name}`, count(seen.topics.get(name) ?? 0), width)),
   ];
 }
