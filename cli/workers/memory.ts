@@ -24,7 +24,7 @@ export function heapFlags(memoryMb: number): string[] {
   return [`--max-old-space-size=${oldSpaceMb(memoryMb)}`, `--max-semi-space-size=${semiSpace}`];
 }
 
-/** By Node's own options: a heap that somebody has sized is left as it is. */
+/** By Node's own options. */
 function hasSizedHeap(): boolean {
   const options = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(' ')];
   return options.some((option) => /^--max[-_](old|semi)[-_]space[-_]size/.test(option));
@@ -33,14 +33,15 @@ function hasSizedHeap(): boolean {
 /**
  * Gives this process, which works without a supervisor, the heap of a worker: V8 sizes it when it starts, so the process
  * begins again in its own place, by execve(2), with its pid, its streams and its arguments. Call it before anything is
- * open. Does not return then; it does where there is nothing to do: a heap that is sized already, a parent over IPC, whose
- * channel would be lost, or a platform without execve.
- * @returns whether the heap is sized.
+ * open. Does not return then. A heap that somebody has sized is left as it is; as is that of a child with an IPC channel,
+ * which would be lost, and on a platform without execve.
+ * @returns whether the heap is that of a worker.
  */
 export function sizeOwnHeap(memoryMb: number): boolean {
-  if (hasSizedHeap()) return true;
-  if (process.connected || process.execve === undefined) return false;
-  const args = [...heapFlags(memoryMb), ...process.execArgv, ...process.argv.slice(1)];
+  const flags = heapFlags(memoryMb);
+  if (flags.every((flag) => process.execArgv.includes(flag))) return true;
+  if (hasSizedHeap() || process.connected || process.execve === undefined) return false;
+  const args = [...flags, ...process.execArgv, ...process.argv.slice(1)];
   return process.execve(process.execPath, [process.execPath, ...args], process.env);
 }
 
