@@ -31,8 +31,10 @@ async function deliver(url: string, deliveryId: string): Promise<void> {
       method: 'POST',
       headers: signHmac(signing),
       body,
+      // A connection that was on its way to a worker when it was killed may never be answered.
+      signal: AbortSignal.timeout(10_000),
     }).catch(() => undefined);
-    await answer?.arrayBuffer();
+    await answer?.arrayBuffer().catch(() => undefined);
     if (answer?.status === 202) return;
     await delay(100);
   }
