@@ -18,9 +18,12 @@ export class Assignment {
     this.#held = held;
   }
 
-  /** The group's positions of one of the partitions, under this generation. */
-  positions(of: TopicPartition): GroupPositions {
-    let isFirst = true;
+  /**
+   * The group's positions of one of the partitions, under this generation.
+   * @param isFresh read them each time they are asked for, rather than with all others the first time.
+   */
+  positions(of: TopicPartition, isFresh = false): GroupPositions {
+    let isFirst = !isFresh;
     return {
       committed: async () => {
         // Asked again after others may have moved it.

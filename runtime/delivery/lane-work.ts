@@ -49,7 +49,7 @@ export class LaneWork {
     const items: Item[] = [];
     for (const one of decoded) {
       if ('error' in one) failures.push(this.#failure(one.raw, 'decode', one.error, 1));
-      else if (this.#parking.holds(parkingKey(one.raw))) parked.push(this.#follower(one));
+      else if (this.#holds(one.raw)) parked.push(this.#follower(one));
       else items.push(one);
     }
     await this.#deadLetter(failures);
@@ -157,7 +157,7 @@ export class LaneWork {
       } else {
         const isDelivered = result.status === 'delivered';
         // What follows a record that was just parked, in this batch.
-        const follows = !isDelivered && this.#parking.holds(parkingKey(item.raw));
+        const follows = !isDelivered && this.#holds(item.raw);
         if (follows) parked.push(this.#follower(item));
         else open.push({ item, isDelivered });
       }
@@ -188,6 +188,10 @@ export class LaneWork {
     });
     await this.#untilUp(() => this.#context.publish(records));
     gate.counts.recordRetries += records.length;
+  }
+
+  #holds(raw: KafkaRecord): boolean {
+    return this.#parking.holds(parkingKey(raw), raw.offset);
   }
 
   #dueAfter(attempts: number): number {

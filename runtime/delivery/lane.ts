@@ -84,6 +84,11 @@ export class Lane {
     return this.#parking?.records ?? 0;
   }
 
+  /** Before it all of its topic is settled. */
+  get #position(): bigint {
+    return this.#settled ?? 0n;
+  }
+
   /** How far it is. */
   status(): InputStatus {
     const { topic, partition } = this.#options;
@@ -169,8 +174,8 @@ export class Lane {
   async #open(): Promise<void> {
     const { position, source } = this.#options;
     source.pause();
-    await this.#openRetries();
     const start = await this.#untilUp(() => position.open());
+    await this.#openRetries();
     this.#giveBack();
     this.#epoch = start.epoch;
     this.#settled = start.position;
@@ -182,14 +187,17 @@ export class Lane {
     source.resume();
   }
 
-  /** What waits in the retry topic is read before anything is written: later records of its keys have to wait, too. */
+  /**
+   * What waits in the retry topic is read before anything is written: later records of its keys have to wait, too. Its end
+   * is asked for when the position is known: from then on nobody else can move that past a record that they parked.
+   */
   async #openRetries(): Promise<void> {
-    if (this.#parking !== undefined) return;
     const { retryPositions, retrySource, config } = this.#options;
     const { offset, low, high } = await this.#untilUp(() => retryPositions.committed());
+    this.#retryEnd = high;
+    if (this.#parking !== undefined) return;
     const from = offset === undefined || offset < low || offset > high ? low : offset;
     const { maxRecords: records, maxBytes: bytes } = config.parking;
-    this.#retryEnd = high;
     this.#retryCommitted = offset;
     this.#parking = new Parking({ records, bytes }, from);
     const publish: LaneContext['publish'] = async (letters) => {
@@ -211,7 +219,8 @@ export class Lane {
       if (this.#alarm.signal.aborted) this.#alarm = new AbortController();
       const now = this.#options.clock.now();
       const isLoaded = parking.next >= this.#retryEnd;
-      const due = isLoaded ? parking.due(now, this.#options.sink.limits.records) : [];
+      const { records } = this.#options.sink.limits;
+      const due = isLoaded ? parking.due(now, this.#position, records) : [];
       // In turns, so that neither waits for the other for ever.
       if (due.length > 0 && !this.#wasRetry) {
         this.#wasRetry = true;
@@ -220,7 +229,7 @@ export class Lane {
         continue;
       }
       this.#wasRetry = false;
-      const cut = isLoaded && !parking.full ? this.#next(buffer, now) : undefined;
+      const cut = isLoaded && !parking.isFull(this.#position) ? this.#next(buffer, now) : undefined;
       if (cut !== undefined) {
         await this.#deliver(cut, buffer, work, parking);
       } else if (due.length === 0) {
@@ -258,9 +267,8 @@ export class Lane {
     await work.settle(items, range);
     this.#settled = range.end;
     // Cut before the commit, which then carries its plan.
-    if (sink.mode === 'planned' && !this.#draining.signal.aborted && !parking.full) {
-      this.#planned = this.#next(buffer, clock.now());
-    }
+    const isStopping = this.#draining.signal.aborted || parking.isFull(range.end);
+    if (sink.mode === 'planned' && !isStopping) this.#planned = this.#next(buffer, clock.now());
     await this.#untilUp(() => position.end(range, this.#planned?.end));
     this.#inFlight -= cut.bytes;
     budget.give(cut.bytes);
@@ -286,8 +294,9 @@ export class Lane {
   /** Until there may be something to do. */
   async #wait(buffer: LaneBuffer, parking: Parking, isLoaded: boolean): Promise<void> {
     const { clock } = this.#options;
-    const times = [isLoaded ? parking.dueAt() : undefined];
-    if (isLoaded && !parking.full && this.#plannedEnd === undefined) times.push(buffer.readyAt());
+    const times = [isLoaded ? parking.dueAt(this.#position) : undefined];
+    const isWaiting = this.#plannedEnd !== undefined || parking.isFull(this.#position);
+    if (isLoaded && !isWaiting) times.push(buffer.readyAt());
     const until = Math.min(...times.map((at) => at ?? Number.POSITIVE_INFINITY));
     const ms = Math.min(LONG_MS, until - clock.now());
     if (ms > 0) await clock.sleep(ms, this.#alarm.signal);

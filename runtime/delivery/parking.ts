@@ -23,10 +23,20 @@ interface Kept {
 interface ParkedKey {
   /** Offsets in their own topic of records that were sent to the retry topic and not read there yet. */
   readonly sent: Set<bigint>;
-  /** In the order of the retry topic; the first one is tried. */
+  /** By their offsets in their own topic; the first one is tried. */
   readonly waiting: Kept[];
   /** Their offsets in their own topic. */
   readonly origins: Set<bigint>;
+  /** The lowest of both; undefined when it has to be looked up. */
+  lowest: bigint | undefined;
+}
+
+function lowestOf(parked: ParkedKey): bigint | undefined {
+  if (parked.lowest !== undefined) return parked.lowest;
+  let lowest = parked.waiting[0]?.entry.record.offset;
+  for (const origin of parked.sent) if (lowest === undefined || origin < lowest) lowest = origin;
+  parked.lowest = lowest;
+  return lowest;
 }
 
 /** Keys are compared by their bytes. A record without one waits for itself only. */
@@ -70,15 +80,22 @@ export class Parking {
     return this.#window.filter(({ isResolved }) => !isResolved).length + this.#sent;
   }
 
-  /** No record may be sent here any more until some are resolved. */
-  get full(): boolean {
+  /** No record may be sent here any more until some are resolved. @param position of the lane in its own topic. */
+  isFull(position: bigint): boolean {
     const { records, bytes } = this.#limits;
-    return this.#window.length + this.#sent >= records || this.#bytes >= bytes;
+    if (this.#window.length + this.#sent < records && this.#bytes < bytes) return false;
+    // What the lane has not reached again after a crash is resolved only when it has.
+    return this.#sent > 0 || this.dueAt(position) !== undefined;
   }
 
-  /** Must a record of this key wait? */
-  holds(key: string): boolean {
-    return this.#keys.has(key);
+  /**
+   * Must a record wait? One that comes before all that wait of its key must not: it was read again after a crash.
+   * @param origin its own offset.
+   */
+  holds(key: string, origin: bigint): boolean {
+    const parked = this.#keys.get(key);
+    const lowest = parked === undefined ? undefined : lowestOf(parked);
+    return lowest !== undefined && lowest <= origin;
   }
 
   /** From now on the key is parked: a record of it is on its way to the retry topic. @param origin its own offset. */
@@ -86,6 +103,7 @@ export class Parking {
     const parked = this.#parked(key);
     if (parked.sent.has(origin)) return;
     parked.sent.add(origin);
+    parked.lowest = undefined;
     this.#sent += 1;
   }
 
@@ -99,6 +117,7 @@ export class Parking {
     const key = parkingKey(waiting.record);
     const parked = this.#parked(key);
     const origin = waiting.record.offset;
+    parked.lowest = undefined;
     if (parked.sent.delete(origin)) this.#sent -= 1;
     // Sent twice, when a crash came between the first and the position.
     const isKnown = parked.origins.has(origin);
@@ -109,7 +128,8 @@ export class Parking {
     if (isKnown) {
       this.#forget();
     } else {
-      parked.waiting.push(kept);
+      const later = parked.waiting.findLastIndex(({ entry }) => entry.record.offset < origin);
+      parked.waiting.splice(later + 1, 0, kept);
       parked.origins.add(origin);
     }
   }
@@ -117,48 +137,64 @@ export class Parking {
   #parked(key: string): ParkedKey {
     const known = this.#keys.get(key);
     if (known !== undefined) return known;
-    const parked: ParkedKey = { sent: new Set(), waiting: [], origins: new Set() };
+    const parked: ParkedKey = {
+      sent: new Set(),
+      waiting: [],
+      origins: new Set(),
+      lowest: undefined,
+    };
     this.#keys.set(key, parked);
     return parked;
   }
 
-  /** The first record of each key that is due, oldest due first, at most `most`. */
-  due(now: number, most: number): Entry[] {
-    const heads: Entry[] = [];
-    for (const { waiting } of this.#keys.values()) {
-      const entry = waiting[0]?.entry;
-      if (entry !== undefined && entry.due <= now) heads.push(entry);
-    }
+  /**
+   * The first record of each key that is due, oldest due first, at most `most`. Only records before the lane's `position`:
+   * after a crash it may still have to write earlier ones of their keys.
+   */
+  due(now: number, position: bigint, most: number): Entry[] {
+    const heads = this.#heads(position).filter(({ due }) => due <= now);
     return heads.toSorted((a, b) => a.due - b.due).slice(0, most);
   }
 
   /** When the next record is due, ms since the epoch; undefined when none waits. */
-  dueAt(): number | undefined {
+  dueAt(position: bigint): number | undefined {
     let earliest: number | undefined;
-    for (const { waiting } of this.#keys.values()) {
-      const due = waiting[0]?.entry.due;
-      if (due !== undefined && (earliest === undefined || due < earliest)) earliest = due;
+    for (const { due } of this.#heads(position)) {
+      if (earliest === undefined || due < earliest) earliest = due;
     }
     return earliest;
   }
 
-  /** Delivered or dead-lettered: the next record of its key comes. @param entry the first of its key. */
+  /** Of each key the record to try first; none where an earlier one is still on its way. */
+  #heads(position: bigint): Entry[] {
+    const heads: Entry[] = [];
+    for (const parked of this.#keys.values()) {
+      const head = parked.waiting[0]?.entry;
+      if (head === undefined || head.record.offset >= position) continue;
+      if (head.record.offset === lowestOf(parked)) heads.push(head);
+    }
+    return heads;
+  }
+
+  /** Delivered or dead-lettered: the next record of its key comes. */
   resolve({ key, offset }: Entry): void {
     const parked = this.#keys.get(key);
-    const [head] = parked?.waiting ?? [];
-    if (parked === undefined || head?.entry.offset !== offset) return;
-    parked.waiting.shift();
-    parked.origins.delete(head.entry.record.offset);
-    head.isResolved = true;
+    const index = parked?.waiting.findIndex(({ entry }) => entry.offset === offset) ?? -1;
+    const kept = parked?.waiting[index];
+    if (parked === undefined || kept === undefined) return;
+    parked.waiting.splice(index, 1);
+    parked.origins.delete(kept.entry.record.offset);
+    parked.lowest = undefined;
+    kept.isResolved = true;
     if (parked.waiting.length === 0 && parked.sent.size === 0) this.#keys.delete(key);
     this.#forget();
   }
 
   /** It failed again. @param due when to try it next, ms since the epoch. */
   postpone({ key, offset }: Entry, due: number): void {
-    const head = this.#keys.get(key)?.waiting[0];
-    if (head?.entry.offset !== offset) return;
-    head.entry = { ...head.entry, due, attempts: head.entry.attempts + 1 };
+    const kept = this.#keys.get(key)?.waiting.find(({ entry }) => entry.offset === offset);
+    if (kept === undefined) return;
+    kept.entry = { ...kept.entry, due, attempts: kept.entry.attempts + 1 };
   }
 
   /** The offset to commit for the retry topic: before it all is resolved. */

@@ -213,7 +213,11 @@ export class SinkRunner implements PartitionHandler {
       budget: this.#budget,
       source: sourceOf(topic),
       retrySource: sourceOf(retryTopic),
-      retryPositions: assignment.positions({ topic: retryTopic, partition }),
+      // A claim moves when it is made, not with the generation.
+      retryPositions: assignment.positions(
+        { topic: retryTopic, partition },
+        sink.mode === 'transactional',
+      ),
       onFatal: (error) => this.#fatal(error),
     });
     this.#lanes.set(`${topic}/${partition}`, lane);
