@@ -12,10 +12,11 @@ import {
   type TopicPartition,
 } from '../kafka/partition-consumer.ts';
 import type { PartitionBatch } from '../kafka/record.ts';
-import type { SinkMetrics } from '../observability/delivery-metrics.ts';
+import type { SinkMetrics, SinkStanding } from '../observability/delivery-metrics.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { SinkStatus } from '../observability/process-status.ts';
 import type { Tracing } from '../observability/tracing.ts';
+import { RejectAlert } from './alert.ts';
 import { Assignment } from './assignment.ts';
 import { claimedPosition } from './claimed-position.ts';
 import { systemClock } from './clock.ts';
@@ -64,6 +65,7 @@ export class SinkRunner implements PartitionHandler {
   readonly #offsets: GroupOffsets;
   readonly #stopped = new AbortController();
   readonly #metrics: SinkMetrics | undefined;
+  readonly #alert: RejectAlert;
   /** Topics by the name of their retry topic. */
   readonly #retryTopics: ReadonlyMap<string, string>;
   /** By `<topic>/<partition>`, of the partitions held. */
@@ -87,7 +89,9 @@ export class SinkRunner implements PartitionHandler {
       tracing,
       wrote: (records, ms) => this.#metrics?.wrote(records, ms),
     });
-    this.#metrics = metrics?.delivery.sink(sink.name, this.#gate.counts);
+    this.#metrics = metrics?.delivery.sink(sink.name, this.#gate.counts, () => this.#standing());
+    const deps = { clock: systemClock, logger: this.#logger };
+    this.#alert = new RejectAlert(sink.name, config.alert, deps);
   }
 
   get counts(): Readonly<SinkCounts> {
@@ -96,16 +100,27 @@ export class SinkRunner implements PartitionHandler {
 
   /** What it says of itself. */
   status(): SinkStatus {
-    const { delivered, deadLettered, retries, sickSince } = this.counts;
+    const { delivered, deadLettered, retries, recordRetries, sickSince } = this.counts;
     const lanes = [...this.#lanes.values()];
     return {
       name: this.#options.sink.name,
       delivered,
       deadLettered,
       retries,
+      recordRetries,
+      ...this.#standing(),
       inputs: lanes.map((lane) => lane.status()),
       ...(sickSince === 0 ? {} : { awaySince: sickSince }),
     };
+  }
+
+  #standing(): SinkStanding {
+    let [parkedKeys, parkedRecords] = [0, 0];
+    for (const lane of this.#lanes.values()) {
+      parkedKeys += lane.parkedKeys;
+      parkedRecords += lane.parkedRecords;
+    }
+    return { breaker: this.#gate.breaker, parkedKeys, parkedRecords };
   }
 
   /** The sink's consumer group. */
@@ -206,9 +221,7 @@ export class SinkRunner implements PartitionHandler {
         await Promise.all(records.map((record) => publisher.publishRaw(record)));
       },
       deadLettered: (codes) => this.#deadLettered(topic, codes),
-      delivered: (records) => {
-        this.#gate.counts.delivered += records;
-      },
+      delivered: (records) => this.#delivered(records),
       position: this.#positionOf(assignment, topic, partition),
       budget: this.#budget,
       source: sourceOf(topic),
@@ -233,9 +246,15 @@ export class SinkRunner implements PartitionHandler {
     return committedPosition(positions);
   }
 
+  #delivered(records: number): void {
+    this.#gate.counts.delivered += records;
+    if (records > 0) this.#alert.count(records, 0);
+  }
+
   #deadLettered(topic: string, codes: readonly string[]): void {
     const { sink, metrics } = this.#options;
     this.#gate.counts.deadLettered += codes.length;
+    this.#alert.count(codes.length, codes.length);
     for (const code of codes) metrics?.delivery.deadLetter(topic, sink.name, code);
   }
 
@@ -290,6 +309,7 @@ export class SinkRunner implements PartitionHandler {
     await this.#consumer?.stop();
     this.#offsets.close();
     this.#metrics?.close();
+    this.#alert.close();
     await this.#options.sink.close();
   }
 }
