@@ -30,6 +30,10 @@ describe('planTopics', () => {
       partitions: 100,
       retentionMs: 14 * 86_400_000,
     });
+    expect(of('contact.golden.s.retry')).toEqual({
+      ...of('contact.golden.s.dlq'),
+      name: 'contact.golden.s.retry',
+    });
     expect(of('webhook.received.events.dlq')?.maxMessageBytes).toBeGreaterThan(6 * 1_048_576);
   });
 

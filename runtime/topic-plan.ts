@@ -5,6 +5,7 @@ import {
   dlqOf,
   isActive,
   isTopicName,
+  retryOf,
   type TopicName,
   topicNames,
   topics,
@@ -40,10 +41,14 @@ function sourceTopics(partitions: number, used: ReadonlySet<string>): TopicPlan[
 }
 
 function dlq(topic: string, consumer: string, partitions: number): TopicPlan {
-  // A dead letter is its record and the headers that say why.
+  return letters(dlqOf(topic, consumer), topic, partitions);
+}
+
+/** A topic of another one's records, each with the headers that say why it is there. */
+function letters(name: string, topic: string, partitions: number): TopicPlan {
   const recordBytes = isTopicName(topic) ? topics[topic].maxMessageBytes : INTERNAL_BYTES;
   return {
-    name: dlqOf(topic, consumer),
+    name,
     cleanup: 'delete',
     retentionMs: DLQ_RETENTION_MS,
     maxMessageBytes: recordBytes + 65_536,
@@ -134,7 +139,7 @@ function topologyTopics(
 }
 
 /**
- * Every topic that pipelines and sinks need: the map's own, changelogs and repartition topics, a DLQ per consumer.
+ * Every topic that pipelines and sinks need: the map's own, changelogs and repartition topics, a DLQ per consumer, a retry topic per sink.
  * @param partitions of each topic; 0 takes the production figures of the map.
  */
 export function planTopics(
@@ -152,7 +157,9 @@ export function planTopics(
   for (const topology of topologies) plans.push(...topologyTopics(topology, partitionsOf));
   for (const sink of sinks) {
     for (const topic of sink.topics) {
-      if (isTopicName(topic)) plans.push(dlq(topic, sink.name, partitionsOf(topic)));
+      if (!isTopicName(topic)) continue;
+      const width = partitionsOf(topic);
+      plans.push(dlq(topic, sink.name, width), letters(retryOf(topic, sink.name), topic, width));
     }
   }
   const byName = new Map(plans.map((plan) => [plan.name, plan]));

@@ -53,6 +53,23 @@ async function deliver(sink: Sink, ...batch: readonly SinkRecord[]): Promise<voi
   expect(results).toHaveLength(batch.length);
 }
 
+/** As the delivery runner does: what was only held by a record at fault is written without that one. */
+async function settle(sink: Sink, batch: readonly SinkRecord[]): Promise<readonly RecordResult[]> {
+  const settled = new Map<SinkRecord, RecordResult>();
+  for (let left = batch; left.length > 0; ) {
+    const results = await sink.write(batchOf(left));
+    expect(results).toHaveLength(left.length);
+    for (const [i, record] of left.entries()) {
+      const result = results[i];
+      if (result !== undefined && result.status !== 'held') settled.set(record, result);
+    }
+    const held = left.filter((record) => !settled.has(record));
+    expect(held.length, 'held by nothing').toBeLessThan(left.length);
+    left = held;
+  }
+  return batch.flatMap((record) => settled.get(record) ?? []);
+}
+
 /** As the delivery runner does: what is to be retried is, with a pause. Connections broken by an outage may fail once more. */
 async function deliverAfterOutage(sink: Sink, batch: readonly SinkRecord[]): Promise<void> {
   let waiting = batch;
@@ -93,6 +110,7 @@ export function describeSinkConformance(name: string, start: () => Promise<SinkH
     describeRejections(context);
     describeHostileStrings(context);
     describeOutages(context);
+    describeClaims(context);
   });
 }
 
@@ -235,7 +253,7 @@ function describeRejections({ sink, harness, freshId }: Context): void {
       const batch = Array.from({ length: 1_000 }, (_, i) =>
         contactRecord(freshId(), 1n, i === 617 ? fields : {}),
       );
-      const results = await sink().write(batchOf(batch));
+      const results = await settle(sink(), batch);
       const rejected = results.flatMap((result, i) => (result.status === 'delivered' ? [] : [i]));
       expect(rejected, name).toEqual([617]);
       const poison = results[617];
@@ -255,13 +273,11 @@ function describeRejections({ sink, harness, freshId }: Context): void {
   it('writes the good earlier version when the newest of a key is poison', async () => {
     for (const { name, fields } of harness().poison) {
       const id = freshId();
-      const results = await sink().write(
-        batchOf([
-          contactRecord(id, 1n, { full_name: 'first' }),
-          contactRecord(id, 2n, { full_name: 'good' }),
-          contactRecord(id, 3n, fields),
-        ]),
-      );
+      const results = await settle(sink(), [
+        contactRecord(id, 1n, { full_name: 'first' }),
+        contactRecord(id, 2n, { full_name: 'good' }),
+        contactRecord(id, 3n, fields),
+      ]);
       const expected = ['delivered', 'delivered', 'rejected'];
       expect(
         results.map((result) => result.status),
@@ -273,16 +289,14 @@ function describeRejections({ sink, harness, freshId }: Context): void {
 
   it('rejects what it cannot order or find again', async () => {
     const id = freshId();
-    const results = await sink().write(
-      batchOf([
-        { ...contactRecord(id, 1n), key: 'another' },
-        { ...contactRecord('', 1n), key: '' },
-        contactRecord(id, -1n),
-        contactRecord(id, 2n ** 63n),
-        { ...contactRecord(id, 1n), value: { id, full_name: 7 } },
-        contactRecord(freshId(), 1n),
-      ]),
-    );
+    const results = await settle(sink(), [
+      { ...contactRecord(id, 1n), key: 'another' },
+      { ...contactRecord('', 1n), key: '' },
+      contactRecord(id, -1n),
+      contactRecord(id, 2n ** 63n),
+      { ...contactRecord(id, 1n), value: { id, full_name: 7 } },
+      contactRecord(freshId(), 1n),
+    ]);
     const codes = results.map((result) => ('error' in result ? result.error.code : ''));
     expect(codes).toEqual([...Array.from({ length: 5 }, () => 'INVALID_RECORD'), '']);
     expect(await harness().read(id)).toBeNull();
@@ -300,9 +314,10 @@ function describeHostileStrings({ sink, harness, freshId }: Context): void {
         company: text,
         tags: [text, 'x'],
       };
-      const results = await sink().write(
-        batchOf([contactRecord(id, 1n, fields), contactRecord(freshId(), 1n)]),
-      );
+      const results = await settle(sink(), [
+        contactRecord(id, 1n, fields),
+        contactRecord(freshId(), 1n),
+      ]);
       expect(results[1]?.status).toBe('delivered');
       const [result] = results;
       expect(result?.status).not.toBe('retry');
@@ -316,7 +331,7 @@ function describeHostileStrings({ sink, harness, freshId }: Context): void {
 
     it(`keeps as a key, or rejects, ${name}`, async () => {
       const id = `${freshId()}-${text}`;
-      const [result] = await sink().write(batchOf([contactRecord(id, 1n)]));
+      const [result] = await settle(sink(), [contactRecord(id, 1n)]);
       expect(result?.status).not.toBe('retry');
       if (result?.status === 'rejected') return;
       expect(await harness().read(id)).toEqual(contact(id, 1n));
@@ -382,6 +397,82 @@ function describeOutages({ sink, harness, freshId }: Context): void {
     await late.open();
     await deliverAfterOutage(late, [contactRecord(freshId(), 1n)]);
     await late.close();
+  });
+}
+
+/** What only `transactional` sinks promise. */
+function describeClaims({ sink, harness, freshId }: Context): void {
+  let partitions = 0;
+  /** A partition that nobody has claimed yet. */
+  const fresh = () => {
+    partitions += 1;
+    return { topic: 'contact.golden', partition: 1_000 + partitions };
+  };
+  const isTransactional = () => sink().mode === 'transactional';
+  const fenced = { code: 'SINK_FENCED' };
+
+  it('keeps the position with the rows, and fences whoever claimed before', async () => {
+    if (!isTransactional()) return;
+    const of = fresh();
+    const claim = async () => {
+      const claimed = await sink().claim?.(of.topic, of.partition);
+      if (claimed === undefined) throw new Error('a transactional sink has no claim');
+      return claimed;
+    };
+    const record = { ...contactRecord(freshId(), 1n), ...of };
+    const first = await claim();
+    expect(first.position).toBeUndefined();
+    const range = { start: 5n, end: 9n, epoch: first.epoch };
+    expect(statuses(await sink().write({ ...of, range, records: [record] }))).toEqual([
+      'delivered',
+    ]);
+    const second = await claim();
+    expect(second.position).toBe(9n);
+    expect(second.epoch).toBeGreaterThan(first.epoch);
+    const late = { ...contactRecord(freshId(), 1n), ...of };
+    const stale = { start: 9n, end: 12n, epoch: first.epoch };
+    await expect(sink().write({ ...of, range: stale, records: [late] })).rejects.toMatchObject(
+      fenced,
+    );
+    const repeated = { start: 5n, end: 9n, epoch: second.epoch };
+    await expect(sink().write({ ...of, range: repeated, records: [late] })).rejects.toMatchObject(
+      fenced,
+    );
+    expect(await harness().read(late.key)).toBeNull();
+    const empty = { start: 9n, end: 12n, epoch: second.epoch };
+    expect(await sink().write({ ...of, range: empty, records: [] })).toEqual([]);
+    expect(await claim()).toMatchObject({ position: 12n });
+  });
+
+  it('writes all of a range or nothing: what is well is held by what is not', async () => {
+    if (!isTransactional()) return;
+    const of = fresh();
+    const claimed = await sink().claim?.(of.topic, of.partition);
+    const range = { start: 0n, end: 2n, epoch: claimed?.epoch ?? 0n };
+    const [good, bad] = [
+      { ...contactRecord(freshId(), 1n), ...of },
+      { ...contactRecord(freshId(), 1n, harness().poison[0]?.fields), ...of },
+    ];
+    const results = await sink().write({ ...of, range, records: [good, bad] });
+    expect(results.map(({ status }) => status)).toEqual(['held', 'rejected']);
+    expect(await harness().read(good.key)).toBeNull();
+    expect(statuses(await sink().write({ ...of, range, records: [good] }))).toEqual(['delivered']);
+    expect(await harness().read(good.key)).toEqual(good.value);
+  });
+
+  it('throws retry: backoff for an empty range while the store is unreachable', async () => {
+    if (!isTransactional()) return;
+    const of = fresh();
+    const claimed = await sink().claim?.(of.topic, of.partition);
+    const range = { start: 0n, end: 2n, epoch: claimed?.epoch ?? 0n };
+    await harness().outage.cut();
+    try {
+      await expect(sink().write({ ...of, range, records: [] })).rejects.toMatchObject({
+        retry: 'backoff',
+      });
+    } finally {
+      await harness().outage.restore();
+    }
   });
 }
 

@@ -33,6 +33,8 @@ export interface DeadLetterInfo {
   readonly step: string;
   readonly code: string;
   readonly domain: string;
+  /** Name of the error behind it, as its library calls it; `ReachflowError` where there is none. */
+  readonly errorClass: string;
   readonly message: string;
   readonly fingerprint: string;
   readonly attempts: number;
@@ -64,37 +66,50 @@ export function fingerprint(
  * headers. Where a header is set already (a redriven record failed again), the first failure is kept.
  */
 export function deadLetter(failure: Failure): OutgoingRecord {
-  const { topic, partition, record, consumer, step, error } = failure;
-  const p = DLQ_HEADER_PREFIX;
-  const schemaId = record.value === null ? undefined : schemaIdOf(record.value);
-  const earlier = record.headers[`${p}first_failure`];
+  const { topic, partition, record, consumer } = failure;
   return {
     topic: dlqOf(topic, consumer),
     partition,
     key: record.key,
     value: record.value,
     timestamp: record.timestamp,
-    headers: {
-      ...record.headers,
-      [`${p}topic`]: topic,
-      [`${p}partition`]: String(partition),
-      [`${p}offset`]: String(record.offset),
-      [`${p}timestamp`]: String(record.timestamp),
-      [`${p}consumer`]: consumer,
-      [`${p}step`]: step,
-      [`${p}code`]: error.code,
-      [`${p}domain`]: error.domain,
-      [`${p}message`]: error.message.slice(0, 4_096),
-      [`${p}fingerprint`]: fingerprint(consumer, topic, step, error),
-      [`${p}attempts`]: String(failure.attempts),
-      [`${p}first_failure`]: earlier ?? String(failure.firstFailure),
-      [`${p}last_failure`]: String(Date.now()),
-      [`${p}schema_id`]: schemaId === undefined ? '' : String(schemaId),
-      [`${p}tenant`]: failure.tenant ?? '',
-      [`${p}code_version`]: CODE_VERSION,
-      [`${p}replay_count`]: record.headers[`${p}replay_count`] ?? '0',
-    },
+    headers: { ...record.headers, ...failureHeaders(failure) },
   };
+}
+
+/** What dead letters and records that wait for a retry say of the failure, and of where they come from. */
+export function failureHeaders(failure: Failure): Record<string, string | Buffer> {
+  const { topic, partition, record, consumer, step, error } = failure;
+  const p = DLQ_HEADER_PREFIX;
+  const schemaId = record.value === null ? undefined : schemaIdOf(record.value);
+  return {
+    [`${p}topic`]: topic,
+    [`${p}partition`]: String(partition),
+    [`${p}offset`]: String(record.offset),
+    [`${p}timestamp`]: String(record.timestamp),
+    [`${p}consumer`]: consumer,
+    [`${p}step`]: step,
+    [`${p}code`]: error.code,
+    [`${p}domain`]: error.domain,
+    [`${p}class`]: error.cause instanceof Error ? error.cause.name : error.name,
+    [`${p}message`]: error.message.slice(0, 4_096),
+    [`${p}fingerprint`]: fingerprint(consumer, topic, step, error),
+    [`${p}attempts`]: String(failure.attempts),
+    [`${p}first_failure`]: record.headers[`${p}first_failure`] ?? String(failure.firstFailure),
+    [`${p}last_failure`]: String(Date.now()),
+    [`${p}schema_id`]: schemaId === undefined ? '' : String(schemaId),
+    [`${p}tenant`]: failure.tenant ?? '',
+    [`${p}code_version`]: CODE_VERSION,
+    [`${p}replay_count`]: record.headers[`${p}replay_count`] ?? '0',
+  };
+}
+
+/**
+ * Names the record that a letter is of. A crash between a letter's ack and the position writes the letter again:
+ * letters of one origin are one, whatever their own offsets.
+ */
+export function letterOrigin({ topic, partition, offset, consumer }: DeadLetterInfo): string {
+  return `${consumer}:${topic}/${partition}@${offset}`;
 }
 
 /** Reads a dead letter's headers back. */
@@ -109,6 +124,7 @@ export function deadLetterInfo(record: KafkaRecord): DeadLetterInfo {
     step: text('step'),
     code: text('code'),
     domain: text('domain'),
+    errorClass: text('class'),
     message: text('message'),
     fingerprint: text('fingerprint'),
     attempts: Number(text('attempts')),

@@ -57,7 +57,7 @@ export interface SinkBatch {
  * - `retry` of the `record`: this one cannot be written now and may be later (a row that it refers to is missing).
  *   It is tried again by itself, and later records of its key wait for it;
  * - `rejected`: this record can never be written as it is; it belongs in the DLQ;
- * - `held`: nothing is wrong with it, but a transaction that held it also held one of the above, and was rolled back.
+ * - `held`: nothing is wrong with it, but it was to be written together with one of the above, and was not.
  */
 export type RecordResult =
   | { readonly status: 'delivered' }
@@ -110,7 +110,7 @@ export interface Sink {
 
   /**
    * `transactional` sinks only: takes a partition over, fencing whoever had it, and tells where to go on. Called on
-   * assignment, before the first batch of the partition, and again after `SINK_FENCED`.
+   * assignment, before the first batch of the partition, and again after `SINK_FENCED` where the member still holds it.
    * @throws ReachflowError `retry: 'backoff'` while the store is unreachable.
    */
   claim?(topic: string, partition: number): Promise<Claim>;
@@ -121,8 +121,13 @@ export interface Sink {
    *
    * A `transactional` sink writes all records and `range.end`, or nothing: when one record is at fault, the others are
    * `held`, and the runner calls again without it. It does so too when the batch is empty and has a range.
+   *
+   * A `planned` sink does the same for a range in which it answers `retry` of a `record`: what it leaves out of a write
+   * has to be in the retry topic before, since the same range may come again when the record has healed, and is dropped
+   * then. Beside a record that it rejects for what is in it, as it will each time, it may write the others.
    * @throws ReachflowError `SINK_FENCED` when another owner has claimed the partition, or the store's position is not
-   *   `range.start`: nothing was written. Else only for bugs; whatever a store answers is classified into a result.
+   *   `range.start`: nothing was written. With `retry: 'backoff'`: as if every record were answered `retry` of the
+   *   `store`; an empty batch has no other answer. Else only for bugs; whatever a store answers is classified into a result.
    */
   write(batch: SinkBatch): Promise<readonly RecordResult[]>;
 

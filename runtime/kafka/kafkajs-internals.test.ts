@@ -28,6 +28,8 @@ describe('the parts of KafkaJS that we use below its API', () => {
       'txnOffsetCommit',
       'endTxn',
       'listOffsets',
+      'offsetCommit',
+      'offsetFetch',
       'deleteRecords',
       'createTopics',
       'describeGroups',

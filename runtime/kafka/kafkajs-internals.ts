@@ -92,8 +92,20 @@ export interface Broker {
       readonly partition: number;
       /** -1 where nothing is committed. */
       readonly offset: string;
+      readonly metadata: string | null;
     }>[];
   }>;
+  /** Of a member of a group; refused when it is not of the group's present generation. */
+  offsetCommit(request: {
+    readonly groupId: string;
+    readonly memberId: string;
+    readonly groupGenerationId: number;
+    readonly topics: readonly TopicPartitions<{
+      readonly partition: number;
+      readonly offset: string;
+      readonly metadata: string;
+    }>[];
+  }): Promise<unknown>;
   listOffsets(request: {
     readonly replicaId: -1;
     readonly isolationLevel: 0 | 1;

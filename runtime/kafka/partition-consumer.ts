@@ -40,9 +40,14 @@ export interface PartitionHandler {
   onBatch(batch: PartitionBatch, control: BatchControl): Promise<void>;
   /**
    * Everything up to `nextOffset` was read and holds no record: markers and aborted transactions. Commit it,
-   * or the group seems to lag behind for ever.
+   * or the group seems to lag behind for ever. @param fetchedFrom where that fetch began.
    */
-  onNothing(topic: string, partition: number, nextOffset: bigint): Promise<void>;
+  onNothing(
+    topic: string,
+    partition: number,
+    nextOffset: bigint,
+    fetchedFrom: bigint,
+  ): Promise<void>;
   /**
    * The member is about to join its group again, and may lose any partition: no batch is under way, none comes before
    * `onAssigned`. End and commit what goes on besides batches. It is waited for, for half of the session timeout.
@@ -98,7 +103,7 @@ export interface PartitionConsumer {
 
 type EndOfBatch = Pick<
   kafkajs.ConsumerEndBatchProcessEvent['payload'],
-  'topic' | 'partition' | 'lastOffset'
+  'topic' | 'partition' | 'firstOffset' | 'lastOffset'
 >;
 
 const MAX_RESTARTS = 30;
@@ -234,11 +239,14 @@ class ConsumerSession implements PartitionConsumer {
     this.#assigned.catch((error: unknown) => this.#fatal('taking up partitions failed', error));
   }
 
-  #onNothing({ topic: name, partition, lastOffset }: EndOfBatch): void {
+  #onNothing({ topic: name, partition, firstOffset, lastOffset }: EndOfBatch): void {
     const topic = this.#client.logical(name);
     if (topic === undefined || this.#stopping) return;
     this.#assigned
-      .then(() => this.#options.handler.onNothing(topic, partition, BigInt(lastOffset) + 1n))
+      .then(() => {
+        const next = BigInt(lastOffset) + 1n;
+        return this.#options.handler.onNothing(topic, partition, next, BigInt(firstOffset));
+      })
       .catch((error: unknown) => {
         this.#client.logger.debug(
           { topic, partition, error: errorMessage(error) },
@@ -279,6 +287,7 @@ class ConsumerSession implements PartitionConsumer {
         partition,
         // KafkaJS's batches are ours: `fetched-batch.ts`.
         records: batch.messages as unknown as readonly KafkaRecord[],
+        fetchedFrom: BigInt((batch as unknown as { readonly fetchedOffset: string }).fetchedOffset),
         nextOffset: BigInt(batch.lastOffset()) + 1n,
         highWatermark: BigInt(batch.highWatermark),
       },

@@ -22,6 +22,8 @@ export interface PartitionBatch {
   readonly topic: string;
   readonly partition: number;
   readonly records: readonly KafkaRecord[];
+  /** Where this was fetched from: before the first record, or at it. */
+  readonly fetchedFrom: bigint;
   /** Next offset of the partition when this was fetched, undecided transactions included. */
   readonly highWatermark: bigint;
   /** Where reading goes on: behind the last record and the transaction marker after it, if there is one. */

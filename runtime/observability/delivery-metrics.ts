@@ -1,13 +1,26 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { LabelGuard } from './label-guard.ts';
 
-/** What a sink counts, in plain numbers: runtime/delivery/sink-runner.ts. */
+/** What a sink counts, in plain numbers: runtime/delivery/store-gate.ts. */
 export interface SinkCounts {
   readonly delivered: number;
   readonly deadLettered: number;
   readonly retries: number;
+  readonly recordRetries: number;
   /** ms since the epoch; 0 when its store is well. */
   readonly sickSince: number;
+}
+
+/** How a sink stands: asked for at each scrape. */
+export interface SinkStanding {
+  readonly breaker: 'closed' | 'half-open' | 'open';
+  readonly parkedKeys: number;
+  readonly parkedRecords: number;
+}
+
+interface KnownSink {
+  readonly counts: SinkCounts;
+  readonly standing: () => SinkStanding;
 }
 
 export interface SinkMetrics {
@@ -21,9 +34,11 @@ const WRITE_BUCKETS = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 
 const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 const BATCH_BUCKETS = [1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000];
 
+const BREAKER_VALUES = { closed: 0, 'half-open': 1, open: 2 } as const;
+
 /** What sinks, connectors and DLQs count. */
 export class DeliveryMetrics {
-  readonly #sinks = new Map<string, SinkCounts>();
+  readonly #sinks = new Map<string, KnownSink>();
   readonly #writeSeconds: Histogram<'sink'>;
   readonly #batchRecords: Histogram<'sink'>;
   readonly #deadLetters: Counter<'topic' | 'consumer' | 'code'>;
@@ -83,8 +98,9 @@ export class DeliveryMetrics {
   }
 
   /** A sink that starts. Its counts are read at each scrape; one of the same name goes on from zero. */
-  sink(name: string, counts: SinkCounts): SinkMetrics {
-    this.#sinks.set(name, counts);
+  sink(name: string, counts: SinkCounts, standing: () => SinkStanding): SinkMetrics {
+    const known = { counts, standing };
+    this.#sinks.set(name, known);
     const seconds = this.#writeSeconds.labels({ sink: name });
     const sizes = this.#batchRecords.labels({ sink: name });
     return {
@@ -92,7 +108,7 @@ export class DeliveryMetrics {
         seconds.observe(ms / 1_000);
         sizes.observe(records);
       },
-      close: () => void (this.#sinks.get(name) === counts && this.#sinks.delete(name)),
+      close: () => void (this.#sinks.get(name) === known && this.#sinks.delete(name)),
     };
   }
 
@@ -106,7 +122,8 @@ export class DeliveryMetrics {
       registers,
       collect() {
         this.reset();
-        for (const [sink, { delivered, deadLettered }] of sinks) {
+        for (const [sink, { counts }] of sinks) {
+          const { delivered, deadLettered } = counts;
           this.inc({ sink, outcome: 'delivered' }, delivered);
           this.inc({ sink, outcome: 'dlq' }, deadLettered);
         }
@@ -119,7 +136,7 @@ export class DeliveryMetrics {
       registers,
       collect() {
         this.reset();
-        for (const [sink, { retries }] of sinks) this.inc({ sink }, retries);
+        for (const [sink, { counts }] of sinks) this.inc({ sink }, counts.retries);
       },
     });
     new Gauge({
@@ -129,9 +146,51 @@ export class DeliveryMetrics {
       registers,
       collect() {
         this.reset();
-        for (const [sink, { sickSince }] of sinks) {
+        for (const [sink, { counts }] of sinks) {
+          const { sickSince } = counts;
           this.set({ sink }, sickSince === 0 ? 0 : Math.max(0, Date.now() - sickSince) / 1_000);
         }
+      },
+    });
+    this.#addSinkStandings(registers);
+  }
+
+  #addSinkStandings(registers: Registry[]): void {
+    const sinks = this.#sinks;
+    const gauge = (name: string, help: string, read: (sink: KnownSink) => number) =>
+      new Gauge({
+        name,
+        help,
+        labelNames: ['sink'],
+        registers,
+        collect() {
+          this.reset();
+          for (const [sink, known] of sinks) this.set({ sink }, read(known));
+        },
+      });
+    gauge(
+      'reachflow_sink_breaker_state',
+      'Breaker of the store: 0 closed, 1 half open, 2 open.',
+      ({ standing }) => BREAKER_VALUES[standing().breaker],
+    );
+    gauge(
+      'reachflow_sink_parked_keys',
+      'Keys whose later records wait for one that is to be tried again.',
+      ({ standing }) => standing().parkedKeys,
+    );
+    gauge(
+      'reachflow_sink_parked_records',
+      'Records in the retry topics that wait.',
+      ({ standing }) => standing().parkedRecords,
+    );
+    new Counter({
+      name: 'reachflow_sink_record_retries_total',
+      help: 'Records sent to a retry topic, those that follow a parked record with them.',
+      labelNames: ['sink'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [sink, { counts }] of sinks) this.inc({ sink }, counts.recordRetries);
       },
     });
   }

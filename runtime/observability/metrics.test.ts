@@ -179,8 +179,10 @@ describe('status metrics', () => {
 describe('delivery metrics', () => {
   it('count sinks, dead letters and webhooks', async () => {
     const { metrics, scraped } = setup();
-    const own = { delivered: 4, deadLettered: 1, retries: 2, sickSince: Date.now() - 3_000 };
-    const sink = metrics.delivery.sink('postgres', own);
+    const sickSince = Date.now() - 3_000;
+    const own = { delivered: 4, deadLettered: 1, retries: 2, recordRetries: 3, sickSince };
+    const standing = { breaker: 'half-open', parkedKeys: 1, parkedRecords: 3 } as const;
+    const sink = metrics.delivery.sink('postgres', own, () => standing);
     sink.wrote(5, 250);
     metrics.delivery.deadLetter('contact.golden', 'postgres', '23505');
     metrics.task('events', 'webhooks').deadLetter('webhook.received', 'LATE');
@@ -202,6 +204,10 @@ describe('delivery metrics', () => {
     const found = await scraped();
     expect(found.get('reachflow_sink_records_total{sink="postgres",outcome="delivered"}')).toBe(4);
     expect(found.get('reachflow_sink_retries_total{sink="postgres"}')).toBe(2);
+    expect(found.get('reachflow_sink_record_retries_total{sink="postgres"}')).toBe(3);
+    expect(found.get('reachflow_sink_breaker_state{sink="postgres"}')).toBe(1);
+    expect(found.get('reachflow_sink_parked_keys{sink="postgres"}')).toBe(1);
+    expect(found.get('reachflow_sink_parked_records{sink="postgres"}')).toBe(3);
     expect(found.get('reachflow_sink_away_seconds{sink="postgres"}')).toBeCloseTo(3, 0);
     expect(found.get('reachflow_sink_write_duration_seconds_sum{sink="postgres"}')).toBe(0.25);
     const letters =

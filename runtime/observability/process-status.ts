@@ -78,6 +78,14 @@ const sinkSchema = z.object({
   delivered: z.number(),
   deadLettered: z.number(),
   retries: z.number(),
+  /** Records that were sent to the retry topic since the process started. */
+  recordRetries: z.number().optional(),
+  /** Of its store. */
+  breaker: z.enum(['closed', 'half-open', 'open']).optional(),
+  /** Keys whose later records wait for one that is to be tried again. */
+  parkedKeys: z.number().optional(),
+  /** Records that wait so. */
+  parkedRecords: z.number().optional(),
   /** Since when its store takes nothing, ms since the epoch; absent when it is well. */
   awaySince: z.number().optional(),
   /** Of the partitions that this process holds. */

@@ -54,7 +54,12 @@ describe('delivery to a store, on the real engines', () => {
     publisher = await createPublisher(client, codec);
     runner = new SinkRunner({
       sink,
-      config: deliveryConfigSchema.parse({ retryInitialMs: 50, retryMaxMs: 200, maxWaitMs: 50 }),
+      config: deliveryConfigSchema.parse({
+        retryInitialMs: 50,
+        retryMaxMs: 200,
+        maxWaitMs: 50,
+        breaker: { openMs: 500 },
+      }),
       client,
       codec,
       publisher,

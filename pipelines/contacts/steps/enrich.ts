@@ -1,4 +1,4 @@
-import { VERSION_HEADER } from '../../../runtime/delivery/sink-runner.ts';
+import { VERSION_HEADER } from '../../../runtime/delivery/decode.ts';
 import type { ProcessContext, Processor } from '../../../runtime/operators/process-api.ts';
 import { jsonSerde, keyValueStore } from '../../../runtime/state/contract.ts';
 import { drop } from '../../../runtime/topology/outcome.ts';

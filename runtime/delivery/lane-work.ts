@@ -1,0 +1,237 @@
+import { ReachflowError } from '../errors.ts';
+import type { KafkaRecord } from '../kafka/record.ts';
+import { jittered } from './clock.ts';
+import { deadLetter, type Failure } from './dead-letter.ts';
+import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
+import { type Entry, type Parking, parkingKey } from './parking.ts';
+import { retryRecord } from './retry-record.ts';
+import type { OffsetRange, RecordResult, SinkRecord } from './sink.ts';
+
+/** A decoded record on its way. */
+interface Item {
+  readonly raw: KafkaRecord;
+  readonly record: SinkRecord;
+}
+
+/** What is left of a batch after the store's answer. */
+interface Sorted {
+  /** Delivered or to be offered again. */
+  readonly kept: readonly Item[];
+  /** Of those, the ones to be offered again. */
+  readonly undelivered: readonly Item[];
+  readonly removed: number;
+}
+
+/**
+ * What a lane does with records: until each of a range is delivered, dead-lettered or parked, and those that wait in the
+ * retry topic, when they are due. Dead letters and parked records are acknowledged before it returns.
+ */
+export class LaneWork {
+  readonly #context: LaneContext;
+  readonly #parking: Parking;
+  readonly #ended: AbortSignal;
+  #sickRounds = 0;
+
+  constructor(context: LaneContext, parking: Parking, ended: AbortSignal) {
+    this.#context = context;
+    this.#parking = parking;
+    this.#ended = ended;
+  }
+
+  /**
+   * Decodes; dead-letters what cannot be read and parks what follows a parked record. This comes before the write: a
+   * range that is written again has to hold the same or fewer records.
+   */
+  async prepare(records: readonly KafkaRecord[]): Promise<Item[]> {
+    const decoded = await this.#untilUp(() => this.#context.decode(records));
+    const failures: Failure[] = [];
+    const parked: Failure[] = [];
+    const items: Item[] = [];
+    for (const one of decoded) {
+      if ('error' in one) failures.push(this.#failure(one.raw, 'decode', one.error, 1));
+      else if (this.#holds(one.raw)) parked.push(this.#follower(one));
+      else items.push(one);
+    }
+    await this.#deadLetter(failures);
+    await this.#park(parked);
+    return items;
+  }
+
+  /** @throws LaneEnded when it has to stop before all is settled; what the sink throws. */
+  async settle(items: readonly Item[], range: OffsetRange): Promise<void> {
+    const { sink, gate, delivered } = this.#context;
+    const isTransactional = sink.mode === 'transactional';
+    let left = items;
+    let failures = 0;
+    while (left.length > 0 || isTransactional) {
+      const { results, sick } = await this.#write(left, range);
+      const { kept, undelivered, removed } = await this.#sort(left, results);
+      const isSettled = undelivered.length === 0 && sick === undefined;
+      if (isSettled && !(isTransactional && removed > 0)) return delivered(kept.length);
+      if (sick !== undefined) {
+        failures += 1;
+        await gate.backOff(failures, this.#ended);
+      } else if (removed === 0) {
+        throw new Error(`sink ${sink.name} held records and had no reason to`);
+      }
+      // A planned range comes again as it was, or the store would take the rest for the whole.
+      left = sink.mode === 'planned' ? kept : undelivered;
+      delivered(kept.length - left.length);
+    }
+  }
+
+  /** Tries records of the retry topic once, each the first of its key. @throws as `settle`. */
+  async retry(entries: readonly Entry[]): Promise<void> {
+    const decoded = await this.#untilUp(() =>
+      this.#context.decode(entries.map(({ record }) => record)),
+    );
+    const dead: Failure[] = [];
+    const resolved: Entry[] = [];
+    const tried: { readonly entry: Entry; readonly item: Item }[] = [];
+    for (const [i, one] of decoded.entries()) {
+      const entry = entries[i];
+      if (entry === undefined) continue;
+      if ('record' in one) {
+        tried.push({ entry, item: one });
+      } else {
+        dead.push(this.#failure(one.raw, 'decode', one.error, entry.attempts + 1));
+        resolved.push(entry);
+      }
+    }
+    const items = tried.map(({ item }) => item);
+    const { results, sick } =
+      items.length === 0 ? { results: [], sick: undefined } : await this.#write(items, undefined);
+    let delivered = 0;
+    for (const [i, result] of results.entries()) {
+      const one = tried[i];
+      if (one === undefined) continue;
+      if (result.status === 'delivered') delivered += 1;
+      const failure = this.#retryFailure(one.entry, result);
+      if (failure !== undefined) dead.push(failure);
+      if (failure !== undefined || result.status === 'delivered') resolved.push(one.entry);
+    }
+    await this.#deadLetter(dead);
+    for (const entry of resolved) this.#parking.resolve(entry);
+    this.#context.delivered(delivered);
+    this.#sickRounds = sick === undefined ? 0 : this.#sickRounds + 1;
+    if (sick !== undefined) await this.#context.gate.backOff(this.#sickRounds, this.#ended);
+  }
+
+  /** Why a record is given up; undefined when it is not. One that may be tried again is postponed. */
+  #retryFailure(entry: Entry, result: RecordResult): Failure | undefined {
+    if (result.status === 'rejected') {
+      return this.#failure(entry.record, 'write', result.error, entry.attempts + 1);
+    }
+    if (result.status !== 'retry' || result.of === 'store') return undefined;
+    const { parking } = this.#context.config;
+    // The first attempt was the one that sent it here; a follower had none.
+    const attempts = entry.attempts + 1;
+    if (attempts > parking.attempts) {
+      return this.#failure(entry.record, 'write', result.error, attempts);
+    }
+    this.#parking.postpone(entry, this.#dueAfter(attempts));
+    return undefined;
+  }
+
+  async #write(items: readonly Item[], range: OffsetRange | undefined) {
+    const { topic, partition, gate } = this.#context;
+    const records = items.map(({ record }) => record);
+    const origins = items.map(({ raw }) => raw);
+    const written = await gate.write({ topic, partition, range, records }, origins, this.#ended);
+    if (written === undefined) throw new LaneEnded();
+    return written;
+  }
+
+  async #sort(items: readonly Item[], results: readonly RecordResult[]): Promise<Sorted> {
+    const dead: Failure[] = [];
+    const parked: Failure[] = [];
+    const open: { readonly item: Item; readonly isDelivered: boolean }[] = [];
+    for (const [i, item] of items.entries()) {
+      const result = results[i];
+      if (result === undefined) continue;
+      if (result.status === 'rejected') {
+        dead.push(this.#failure(item.raw, 'write', result.error, 1, item.record));
+      } else if (result.status === 'retry' && result.of === 'record') {
+        parked.push(this.#failure(item.raw, 'write', result.error, 1, item.record));
+        this.#parking.send(parkingKey(item.raw), item.raw.offset);
+      } else {
+        const isDelivered = result.status === 'delivered';
+        // What follows a record that was just parked, in this batch.
+        const follows = !isDelivered && this.#holds(item.raw);
+        if (follows) parked.push(this.#follower(item));
+        else open.push({ item, isDelivered });
+      }
+    }
+    await this.#deadLetter(dead);
+    await this.#park(parked);
+    return {
+      kept: open.map(({ item }) => item),
+      undelivered: open.flatMap(({ item, isDelivered }) => (isDelivered ? [] : [item])),
+      removed: dead.length + parked.length,
+    };
+  }
+
+  async #deadLetter(failures: readonly Failure[]): Promise<void> {
+    if (failures.length === 0) return;
+    await this.#untilUp(() => this.#context.publish(failures.map(deadLetter)));
+    this.#context.deadLettered(failures.map(({ error }) => error.code));
+  }
+
+  async #park(failures: readonly Failure[]): Promise<void> {
+    if (failures.length === 0) return;
+    const { clock, gate } = this.#context;
+    // Parked from here on: what is read back of the retry topic finds its key.
+    for (const { record } of failures) this.#parking.send(parkingKey(record), record.offset);
+    const records = failures.map((failure) => {
+      const due = failure.attempts === 0 ? clock.now() : this.#dueAfter(failure.attempts);
+      return retryRecord(failure, due);
+    });
+    await this.#untilUp(() => this.#context.publish(records));
+    gate.counts.recordRetries += records.length;
+  }
+
+  #holds(raw: KafkaRecord): boolean {
+    return this.#parking.holds(parkingKey(raw), raw.offset);
+  }
+
+  #dueAfter(attempts: number): number {
+    const { clock, config } = this.#context;
+    return clock.now() + jittered(clock, attempts, config.parking);
+  }
+
+  /** A record that nothing is wrong with: it waits for the one before it. */
+  #follower({ raw, record }: Item): Failure {
+    const error = new ReachflowError('an earlier record of this key waits for a retry', {
+      code: 'KEY_PARKED',
+      domain: 'internal',
+      retry: 'backoff',
+    });
+    return this.#failure(raw, 'park', error, 0, record);
+  }
+
+  #failure(
+    raw: KafkaRecord,
+    step: string,
+    error: ReachflowError,
+    attempts: number,
+    record?: SinkRecord,
+  ): Failure {
+    const { topic, partition, sink, clock } = this.#context;
+    const tenant = record?.value?.['tenant_id'];
+    return {
+      topic,
+      partition,
+      record: raw,
+      consumer: sink.name,
+      step,
+      error,
+      attempts,
+      firstFailure: clock.now(),
+      ...(typeof tenant === 'string' ? { tenant } : {}),
+    };
+  }
+
+  #untilUp<T>(work: () => Promise<T>): Promise<T> {
+    return untilUp(this.#context, this.#ended, work);
+  }
+}

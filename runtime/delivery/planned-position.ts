@@ -1,0 +1,41 @@
+import { type GroupPositions, type PositionProtocol, startOf } from './position.ts';
+
+/** The metadata of an offset commit that says where the range about to be written ends. */
+export function planMetadata(end: bigint): string {
+  return `plan:${end}`;
+}
+
+/** The end in such metadata; undefined in any other. */
+export function plannedEnd(metadata: string): bigint | undefined {
+  const end = /^plan:(\d{1,19})$/.exec(metadata)?.[1];
+  return end === undefined ? undefined : BigInt(end);
+}
+
+/**
+ * For stores that drop a range which comes again as it was: the range is in the group's offset metadata before it is
+ * written, so whoever goes on after a crash writes that same range. One commit a batch: the end of one carries the plan of the
+ * next where that is known. A member of an older generation cannot plan any more: the broker refuses its commit.
+ */
+export function plannedPosition(group: GroupPositions): PositionProtocol {
+  /** What is committed, as text. */
+  let committed = '';
+  const commit = async (offset: bigint, end: bigint | undefined) => {
+    const metadata = end === undefined ? '' : planMetadata(end);
+    const wanted = `${offset} ${metadata}`;
+    if (wanted === committed) return;
+    await group.commit(offset, metadata);
+    committed = wanted;
+  };
+  return {
+    async open() {
+      const found = await group.committed();
+      const end = plannedEnd(found.metadata);
+      const start = { ...startOf(found), epoch: 0n };
+      committed = `${start.position} ${found.metadata}`;
+      return end === undefined || end <= start.from ? start : { ...start, plannedEnd: end };
+    },
+    begin: ({ start, end }) => commit(start, end),
+    end: ({ end }, nextEnd) => commit(end, nextEnd),
+    idle: (position) => commit(position, undefined),
+  };
+}
