@@ -118,7 +118,7 @@ describe('an epoch', () => {
     const { records, nextOffset } = log.read(INPUT, 0, 0n);
     await task.run({ topic: INPUT, records, nextOffset, atEnd: true }, () => Promise.resolve());
     expect(task.counters.recordsIn).toBe(2);
-    expect(task.committedPosition(INPUT)).toBe(2n);
+    expect(task.committedPositions.get(INPUT)).toBe(2n);
   });
 
   it('commits a position behind a marker, although there is no record', async () => {
