@@ -116,6 +116,8 @@ class ConsumerSession implements PartitionConsumer {
     });
     await consumer.connect();
     await consumer.subscribe({ topics: topics.map(physical), fromBeginning: true });
+    // Stopped meanwhile: to run would leave a member in the group that nobody knows of.
+    if (this.#stopping) return consumer.disconnect();
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
