@@ -118,7 +118,7 @@ describe('TaskCore', () => {
     await process('', 10);
     expect(core.watermark).toBe(T0 + 9 * SECOND);
     core.saveWatermarks();
-    expect(state.getMeta('watermarks')?.readDoubleLE(0)).toBe(T0 + 9 * SECOND);
+    expect(state.getMeta('channel-watermarks')?.readDoubleLE(0)).toBe(T0 + 9 * SECOND);
   });
 
   it('has no channel for a topic that has no partition for it: the others set the watermark', async () => {

@@ -9,7 +9,7 @@ import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import { groupOf, type SubTopology } from '../topology/graph.ts';
-import { RetryLater, TaskCore } from './core.ts';
+import { Oversized, RetryLater, TaskCore } from './core.ts';
 import { newTaskCounters, type TaskCounters } from './counters.ts';
 import { EpochObserver } from './epoch-observer.ts';
 import { Epochs } from './epochs.ts';
@@ -49,6 +49,8 @@ const MAX_EPOCH_BYTES = 4_194_304;
 /** How many records are processed before the epoch's bytes are looked at. */
 const BYTES_CHECK = 256;
 const CHANGED_KEYS_PER_EPOCH = 500;
+/** Epochs of timers, of 10,000 each, before a record: as many do not come without a step that never ends. */
+const MAX_CATCH_UPS = 10_000;
 /** How long `close` waits for deletions, ms: a broker that is away must not hold it up. */
 const DELETION_MS = 2_000;
 /** Longest wait of one `retry` outcome, ms: a step that asks for more is asked again in between. */
@@ -144,7 +146,7 @@ export class StreamTask {
     return this.#serially(async () => {
       this.#epochs.start();
       this.#core.start();
-      await this.#finishEpoch('if needed');
+      await this.#catchUp();
     });
   }
 
@@ -179,7 +181,7 @@ export class StreamTask {
     this.#ends.set(topic, atEnd);
     this.#core.seen(topic, atEnd, records.length > 0);
     let next = 0;
-    while (next < records.length) {
+    while (next < records.length || this.#core.isBehind) {
       const ended = await this.#epoch(batch, next);
       if (ended === undefined) return false;
       next = ended;
@@ -195,28 +197,59 @@ export class StreamTask {
 
   /**
    * One epoch of a batch's records from index `from`. Returns the index of the next one; undefined when that waits. A
-   * record that is to be tried again ends the epoch before it; so may one before that do when it is processed once more:
-   * each time the epoch is shorter, down to none.
+   * record that stops it, to be tried again or for what it would write, ends the epoch before it; so may one before that
+   * do when it is processed once more: each time the epoch is shorter, down to none.
    */
   async #epoch(batch: Batch, from: number): Promise<number | undefined> {
     const { topic, records, nextOffset } = batch;
     let to = records.length;
-    let stop: RetryLater | undefined;
-    while (to > from) {
+    let stop: RetryLater | Oversized | undefined;
+    for (;;) {
+      if (stop !== undefined && to === from) return this.#stopAt(batch, to, stop);
       try {
+        await this.#catchUp();
+        if (to === from) return from;
         const next = this.#process(batch, from, to);
         await this.#core.drain();
         if (next === to) this.#epochs.moveTo(topic, records[to]?.offset ?? nextOffset);
         await this.#finishEpoch('always');
-        return stop !== undefined && next === to ? this.#wait(stop) : next;
+        return stop !== undefined && next === to ? await this.#stopAt(batch, to, stop) : next;
       } catch (error) {
-        if (!(error instanceof RetryLater)) throw error;
+        const isStop = error instanceof RetryLater || error instanceof Oversized;
+        if (!isStop) throw error;
+        const at = indexOfSource(batch, from, to, error);
+        if (at === undefined && error instanceof Oversized) throw error.reason;
         this.#rollback();
         stop = error;
-        to = indexOfSource(batch, from, to, error);
+        to = at ?? from;
       }
     }
-    return stop === undefined ? from : this.#wait(stop);
+  }
+
+  /** What came before the record at index `at` is committed: it waits, or is dead-lettered. */
+  async #stopAt(
+    { topic, records }: Batch,
+    at: number,
+    stop: RetryLater | Oversized,
+  ): Promise<number | undefined> {
+    if (stop instanceof RetryLater) return this.#wait(stop);
+    this.#beginEpoch();
+    this.#core.refuse(stop);
+    this.#epochs.moveTo(topic, (records[at]?.offset ?? -1n) + 1n);
+    await this.#finishEpoch('always');
+    return at + 1;
+  }
+
+  /** Fires the timers that did not fit into the last epoch, in epochs of their own. */
+  async #catchUp(): Promise<void> {
+    for (let epochs = 0; this.#core.isBehind; epochs += 1) {
+      if (epochs === MAX_CATCH_UPS)
+        throw new Error('timers that are due schedule themselves again');
+      this.#beginEpoch();
+      this.#core.catchUp();
+      await this.#core.drain();
+      await this.#finishEpoch('if needed');
+    }
   }
 
   #wait({ source, afterMs }: RetryLater): undefined {
@@ -239,6 +272,7 @@ export class StreamTask {
       this.#core.process(topic, this.#observer.traced(record));
       this.#epochRecords += 1;
       const full =
+        this.#core.isBehind ||
         this.#epochRecords >= maxEpochRecords ||
         (this.#epochRecords % BYTES_CHECK === 0 && this.#epochs.bytes >= MAX_EPOCH_BYTES);
       if (!full) continue;
@@ -294,6 +328,7 @@ export class StreamTask {
         this.#core.tick(isAtEnd);
         await this.#core.drain();
         await this.#finishEpoch('if needed');
+        await this.#catchUp();
       });
       await this.#tableChanges();
     });
@@ -314,6 +349,7 @@ export class StreamTask {
     while (this.#changedKeys.size > 0 && this.#options.now() >= this.#retryAt) {
       const taken: { readonly topic: TopicName; readonly key: string }[] = [];
       const isDone = await this.#orLater(async () => {
+        await this.#catchUp();
         for (const [id, changed] of this.#changedKeys) {
           this.#changedKeys.delete(id);
           taken.push(changed);
@@ -409,16 +445,16 @@ export class StreamTask {
 }
 
 /**
- * Where an epoch that a record stopped has to end, before index `to`. What a timer or a closed window forwarded may come
- * from an earlier batch: then all of this one waits.
+ * Index of the record that stopped an epoch, before `to`. Undefined when it is none of them: what a timer or a closed
+ * window forwarded may come from an earlier batch.
  */
 function indexOfSource(
   { topic, records }: Batch,
   from: number,
   to: number,
-  { source }: RetryLater,
-): number {
-  if (source.topic !== topic) return from;
+  { source }: RetryLater | Oversized,
+): number | undefined {
+  if (source.topic !== topic) return undefined;
   const at = records.findIndex(({ offset }) => offset === source.record.offset);
-  return at > from && at < to ? at : from;
+  return at >= from && at < to ? at : undefined;
 }

@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
-import { changelogOf, type TopicName } from '../../schemas/topics.ts';
+import { changelogOf, dlqOf, type TopicName } from '../../schemas/topics.ts';
 import { errorMessage } from '../errors.ts';
 import { committedOffsets, deleteRecordsBefore } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { manyPartitionOffsets, type PartitionOffsets } from '../kafka/partition-offsets.ts';
+import { topicLimits } from '../kafka/topic-limits.ts';
 import { taskLogger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
@@ -61,6 +62,7 @@ export class TaskOpener {
   readonly #options: TaskOpenerOptions;
   readonly #changelog: string;
   readonly #group: string;
+  #limits: Promise<ReadonlyMap<string, number>> | undefined;
 
   constructor(options: TaskOpenerOptions) {
     this.#options = options;
@@ -95,9 +97,10 @@ export class TaskOpener {
 
   async #fence({ partition, signal }: OpenRequest): Promise<EpochProducer> {
     const { client, sub } = this.#options;
+    const limits = await this.#outputLimits();
     // Who holds the partition by now must not be fenced by who held it.
     signal.throwIfAborted();
-    const producer = await EpochProducer.open(client, `${this.#group}.${partition}`);
+    const producer = await EpochProducer.open(client, `${this.#group}.${partition}`, { limits });
     try {
       await producer.prepare([
         ...sinksOf(sub).map(({ topic }) => topic),
@@ -108,6 +111,20 @@ export class TaskOpener {
       await producer.close();
       throw error;
     }
+  }
+
+  /** What the topics that tasks write take, as it was when the first of them was opened. */
+  #outputLimits(): Promise<ReadonlyMap<string, number>> {
+    const { client, sub, pipeline } = this.#options;
+    const topics = [
+      ...sinksOf(sub).map(({ topic }) => topic),
+      ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
+    ];
+    const limits = (this.#limits ??= topicLimits(client, [...new Set(topics)]));
+    limits.catch(() => {
+      this.#limits = undefined;
+    });
+    return limits;
   }
 
   async #committed(partitions: readonly number[]): Promise<Committed> {

@@ -27,6 +27,10 @@ export interface MemoryTaskOptions {
   readonly state?: TaskStateOptions;
   readonly hook?: CrashHook;
   readonly tracing?: Tracing;
+  /** Bytes of the largest record that a topic takes; any by default. */
+  readonly limits?: ReadonlyMap<string, number>;
+  /** Deletes the changelog before an offset; by default that is done at once. */
+  readonly onBoundary?: (offset: bigint) => Promise<void>;
 }
 
 const SILENT = pino({ level: 'silent' });
@@ -39,7 +43,7 @@ export async function openMemoryTask(options: MemoryTaskOptions): Promise<Stream
   const { log, pipeline, sub, partition, hook } = options;
   const group = groupOf(pipeline, sub.name);
   const id = `${group}.${partition}`;
-  const producer = await MemoryProducer.open(log, id, hook);
+  const producer = await MemoryProducer.open(log, id, hook, options.limits);
   const positions = new Map<string, bigint>();
   for (const { topic } of sourcesOf(sub)) {
     if (partition >= log.partitionCount(topic)) continue;
@@ -54,7 +58,10 @@ export async function openMemoryTask(options: MemoryTaskOptions): Promise<Stream
     state,
     positions,
     logger: SILENT,
-    onBoundary: (offset) => log.deleteBefore(changelog, partition, offset),
+    onBoundary: (offset) => {
+      if (options.onBoundary !== undefined) return options.onBoundary(offset);
+      return log.deleteBefore(changelog, partition, offset);
+    },
   });
   await task.start();
   for (const source of sourcesOf(sub)) {

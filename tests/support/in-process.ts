@@ -34,7 +34,11 @@ export async function inProcess(
   topology: Topology,
   { sinks = [], ...config }: Partial<KafkaConfig> & { readonly sinks?: readonly Sink[] } = {},
 ): Promise<InProcess> {
-  const { client, codec } = kafkaFixture({ sessionTimeoutMs: 6_000, fetchMaxWaitMs: 50, ...config });
+  const { client, codec } = kafkaFixture({
+    sessionTimeoutMs: 6_000,
+    fetchMaxWaitMs: 50,
+    ...config,
+  });
   const dir = mkdtempSync(join(tmpdir(), 'reachflow-in-process-'));
   const publisher = await createPublisher(client, codec);
   const fatal: ReachflowError[] = [];
