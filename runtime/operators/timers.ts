@@ -84,8 +84,7 @@ export class TimerService implements Timers {
         onTimer(key, at, kind);
       }
     }
-    const next = this.#next(kind);
-    return next > upTo ? next : upTo;
+    return Math.max(upTo, this.#next(kind));
   }
 
   /** Looked up together: to look for the first again after each would walk over all that were fired. */

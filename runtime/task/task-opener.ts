@@ -120,11 +120,11 @@ export class TaskOpener {
       ...sinksOf(sub).map(({ topic }) => topic),
       ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
     ];
-    const limits = (this.#limits ??= topicLimits(client, [...new Set(topics)]));
-    limits.catch(() => {
+    this.#limits ??= topicLimits(client, [...new Set(topics)]).catch((error: unknown) => {
       this.#limits = undefined;
+      throw error;
     });
-    return limits;
+    return this.#limits;
   }
 
   async #committed(partitions: readonly number[]): Promise<Committed> {

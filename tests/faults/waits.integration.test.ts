@@ -174,7 +174,8 @@ describe('an engine that cannot start', () => {
     const refusing: Sink = {
       name: 'refusing',
       topics: ['event.recorded'],
-      maxBatch: 1,
+      limits: { records: 1, bytes: 1_000, lingerMs: 0 },
+      writers: 1,
       mode: 'idempotent',
       open: async () => {
         throw new ReachflowError('never', { code: 'SINK_REFUSED', domain: 'user' });
