@@ -7,8 +7,9 @@ import { SECOND, shown, T0, webhook } from '../testing/samples.ts';
 import type { TopologyBuilder } from '../topology/api.ts';
 import { defineTopology } from '../topology/builder.ts';
 import { retryLater } from '../topology/outcome.ts';
-import { RetryLater, TaskCore } from './core.ts';
+import { TaskCore } from './core.ts';
 import { newTaskCounters } from './counters.ts';
+import { RetryLater } from './stops.ts';
 
 let codec: MemoryCodec;
 

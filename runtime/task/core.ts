@@ -17,6 +17,7 @@ import type { EpochOutput, Forward } from '../topology/operator.ts';
 import { NO_SOURCE, type SourceRecord } from '../topology/record.ts';
 import { Assembly } from './assembly.ts';
 import { countOne, stepCounters, type TaskCounters } from './counters.ts';
+import { Oversized, RetryLater } from './stops.ts';
 import { Watermarks } from './watermarks.ts';
 
 export interface CoreOptions {
@@ -35,34 +36,6 @@ export interface CoreOptions {
   readonly now: () => number;
   /** Whether the task has a partition of a source topic: one with fewer partitions has no channel here. */
   readonly reads: (topic: string) => boolean;
-}
-
-/** Thrown to end an epoch before a record: it is to be tried again later. */
-export class RetryLater extends Error {
-  readonly source: SourceRecord;
-  readonly afterMs: number;
-
-  constructor(source: SourceRecord, afterMs: number) {
-    super('a step asked for a record to be tried again later');
-    this.name = 'RetryLater';
-    this.source = source;
-    this.afterMs = afterMs;
-  }
-}
-
-/** Thrown to end an epoch before a record: the broker would not take what it makes the task write. */
-export class Oversized extends Error {
-  readonly source: SourceRecord;
-  readonly step: string;
-  readonly reason: ReachflowError;
-
-  constructor(source: SourceRecord, step: string, reason: ReachflowError) {
-    super('a record would make the task write one that is too large', { cause: reason });
-    this.name = 'Oversized';
-    this.source = source;
-    this.step = step;
-    this.reason = reason;
-  }
 }
 
 interface Input {

@@ -3,17 +3,17 @@ import type { TopicCodec } from '../../schemas/codec.ts';
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';
 import { settledWithin } from '../backoff.ts';
 import { errorMessage } from '../errors.ts';
-import type { PartitionBatch } from '../kafka/record.ts';
 import type { TaskMetrics } from '../observability/task-metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import { groupOf, type SubTopology } from '../topology/graph.ts';
-import { Oversized, RetryLater, TaskCore } from './core.ts';
+import { TaskCore } from './core.ts';
 import { newTaskCounters, type TaskCounters } from './counters.ts';
 import { EpochObserver } from './epoch-observer.ts';
 import { Epochs } from './epochs.ts';
 import type { TaskProducer } from './ports.ts';
+import { type Batch, indexOfSource, Oversized, RetryLater } from './stops.ts';
 
 /** What a task is made of. */
 export interface StreamTaskOptions {
@@ -38,11 +38,6 @@ export interface StreamTaskOptions {
   readonly metrics?: TaskMetrics | undefined;
   readonly tracing?: Tracing | undefined;
 }
-
-type Batch = Pick<PartitionBatch, 'topic' | 'records' | 'nextOffset'> & {
-  /** Whether there was nothing behind it when it was read. */
-  readonly atEnd: boolean;
-};
 
 /** An epoch is committed early once its outputs have this many bytes. */
 const MAX_EPOCH_BYTES = 4_194_304;
@@ -442,19 +437,4 @@ export class StreamTask {
       logger.warn({ error: errorMessage(error) }, 'state closed behind its changelog');
     });
   }
-}
-
-/**
- * Index of the record that stopped an epoch, before `to`. Undefined when it is none of them: what a timer or a closed
- * window forwarded may come from an earlier batch.
- */
-function indexOfSource(
-  { topic, records }: Batch,
-  from: number,
-  to: number,
-  { source }: RetryLater | Oversized,
-): number | undefined {
-  if (source.topic !== topic) return undefined;
-  const at = records.findIndex(({ offset }) => offset === source.record.offset);
-  return at >= from && at < to ? at : undefined;
 }
