@@ -49,3 +49,12 @@ export async function awaitWithHeartbeat<T>(
   }
   return done;
 }
+
+/** Waits until all have settled, for so many ms at most. */
+export async function settledWithin(ms: number, work: readonly Promise<unknown>[]): Promise<void> {
+  if (work.length === 0) return;
+  const timer = new AbortController();
+  const bound = delay(ms, undefined, { signal: timer.signal }).catch(() => undefined);
+  await Promise.race([Promise.allSettled(work), bound]);
+  timer.abort();
+}

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../schemas/codec.ts';
 import { type TopicName, topicNames } from '../schemas/topics.ts';
+import { settledWithin } from './backoff.ts';
 import type { DeliveryConfig } from './delivery/config.ts';
 import type { Sink } from './delivery/sink.ts';
 import { SinkRunner } from './delivery/sink-runner.ts';
@@ -31,6 +32,9 @@ export interface EngineOptions {
   readonly onFatal: (error: ReachflowError) => void;
 }
 
+/** How long `stop` waits for a start that is under way, ms. */
+const STARTING_MS = 5_000;
+
 /** One line per part that runs. */
 export interface EngineStatus {
   readonly name: string;
@@ -45,6 +49,8 @@ export class Engine {
   readonly #runners: SubTopologyRunner[] = [];
   readonly #sinks: SinkRunner[] = [];
   #prepared: Promise<ReadonlyMap<string, number>> | undefined;
+  #started: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -72,16 +78,31 @@ export class Engine {
     return partitions;
   }
 
-  /** Tables, then pipelines and sinks. @throws ReachflowError; call `stop` then, too. */
+  /**
+   * Tables, then pipelines and sinks. When one of them fails to start, those that were started are stopped: nothing is
+   * left in a group. @throws ReachflowError.
+   */
   async start(): Promise<void> {
+    this.#started ??= this.#start();
+    try {
+      await this.#started;
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     const { pipelines, sinks } = this.#options;
     const partitions = await this.prepare();
     await this.#startTables();
+    if (this.#stopped !== undefined) return;
     for (const topology of pipelines) this.#addRunners(topology, partitions);
     for (const sink of sinks) {
       this.#sinks.push(new SinkRunner({ ...this.#options, sink, config: this.#options.delivery }));
     }
-    await Promise.all([...this.#runners, ...this.#sinks].map((part) => part.start()));
+    await allStarted([...this.#runners, ...this.#sinks]);
+    if (this.#stopped !== undefined) await this.#stopParts();
   }
 
   async #startTables(): Promise<void> {
@@ -91,7 +112,7 @@ export class Engine {
       if (this.#tables.has(table.topic)) continue;
       this.#tables.set(table.topic, new FollowedTable(client, codec, logger, table, onFatal));
     }
-    await Promise.all([...this.#tables.values()].map((table) => table.start()));
+    await allStarted([...this.#tables.values()]);
   }
 
   #addRunners(topology: Topology, partitions: ReadonlyMap<string, number>): void {
@@ -155,11 +176,32 @@ export class Engine {
     return [...tasks, ...sinks];
   }
 
-  /** Pipelines first, so that sinks still write what those committed; bounded by the batches under way. */
-  async stop(): Promise<void> {
+  /**
+   * Pipelines first, so that sinks still write what those committed; bounded by the batches under way. What is being
+   * started is stopped once its start has settled: before, it may have a consumer that nobody knows of yet. Idempotent.
+   */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    // A start that takes longer ends itself when it sees that it was stopped.
+    await settledWithin(STARTING_MS, this.#started === undefined ? [] : [this.#started]);
+    await this.#stopParts();
+  }
+
+  async #stopParts(): Promise<void> {
     await Promise.all(this.#runners.map((runner) => runner.stop()));
     await Promise.all(this.#sinks.map((runner) => runner.stop()));
     await Promise.all([...this.#tables.values()].map((table) => table.stop()));
     await this.#options.states.stop();
   }
+}
+
+/** Starts all, and waits for each, whatever fails. @throws what the first of them threw. */
+async function allStarted(parts: readonly { start(): Promise<void> }[]): Promise<void> {
+  const results = await Promise.allSettled(parts.map((part) => part.start()));
+  const failed = results.find((result) => result.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }

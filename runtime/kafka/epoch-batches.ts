@@ -1,3 +1,4 @@
+import { ReachflowError } from '../errors.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import { RecordBatchBuilder, type RecordHeaders, type ValueEncoder } from './record-batch.ts';
 
@@ -10,6 +11,8 @@ export interface PartitionBatches {
   readonly topic: string;
   readonly partition: number;
   readonly builders: RecordBatchBuilder[];
+  /** Bytes of the largest batch that the topic takes, as far as is known. */
+  readonly limit: number;
 }
 
 /**
@@ -24,9 +27,12 @@ export class EpochBatches {
   #fullBytes = 0;
   #lastTopic: string | undefined;
   #lastPartitions: PartitionBatches[] = [];
+  readonly #limits: ReadonlyMap<string, number>;
 
-  constructor(pool: BufferPool) {
+  /** @param limits bytes of the largest batch that a topic takes; a topic without one takes any. */
+  constructor(pool: BufferPool, limits: ReadonlyMap<string, number> = new Map()) {
     this.#pool = pool;
+    this.#limits = limits;
   }
 
   /** Records so far. */
@@ -43,7 +49,8 @@ export class EpochBatches {
 
   /**
    * Adds a record. @param timestamp ms since the epoch, an integer.
-   * @throws RangeError when it is none.
+   * @throws RangeError when it is none; ReachflowError `RECORD_TOO_LARGE` when the topic does not take a record of this
+   *   size: throw the epoch away then.
    */
   append(
     topic: string,
@@ -55,9 +62,16 @@ export class EpochBatches {
   ): void {
     const batches = this.#batchesOf(topic, partition);
     let builder = batches.builders.at(-1) ?? this.#open(batches);
-    if (builder.bytes + (value?.length ?? 0) + (key?.length ?? 0) > MAX_BATCH_BYTES)
+    const most = Math.min(MAX_BATCH_BYTES, batches.limit);
+    if (builder.bytes + (value?.length ?? 0) + (key?.length ?? 0) > most)
       builder = this.#next(batches, builder);
     builder.append(key, value, timestamp, headers);
+    if (builder.bytes > most && builder.count > 1) {
+      builder.undo();
+      builder = this.#next(batches, builder);
+      builder.append(key, value, timestamp, headers);
+    }
+    if (builder.bytes > batches.limit) throw recordTooLarge(topic, builder.bytes, batches.limit);
     this.#count += 1;
   }
 
@@ -74,11 +88,12 @@ export class EpochBatches {
     const batches = this.#batchesOf(topic, partition);
     let builder = batches.builders.at(-1) ?? this.#open(batches);
     builder.appendWith(key, timestamp, headers, encoder, value);
-    if (builder.bytes > MAX_BATCH_BYTES && builder.count > 1) {
+    if (builder.bytes > Math.min(MAX_BATCH_BYTES, batches.limit) && builder.count > 1) {
       builder.undo();
       builder = this.#next(batches, builder);
       builder.appendWith(key, timestamp, headers, encoder, value);
     }
+    if (builder.bytes > batches.limit) throw recordTooLarge(topic, builder.bytes, batches.limit);
     this.#count += 1;
   }
 
@@ -119,7 +134,8 @@ export class EpochBatches {
   }
 
   #addPartition(into: PartitionBatches[], topic: string, partition: number): PartitionBatches {
-    const batches: PartitionBatches = { topic, partition, builders: [] };
+    const limit = this.#limits.get(topic) ?? Number.POSITIVE_INFINITY;
+    const batches: PartitionBatches = { topic, partition, builders: [], limit };
     into[partition] = batches;
     this.#all.push(batches);
     return batches;
@@ -136,4 +152,13 @@ export class EpochBatches {
     batches.builders.push(builder);
     return builder;
   }
+}
+
+/** A record, with what is around it, is over its topic's limit. */
+export function recordTooLarge(topic: string, bytes: number, limit: number): ReachflowError {
+  return new ReachflowError(`${topic} does not take a record of ${bytes} bytes, at most ${limit}`, {
+    code: 'RECORD_TOO_LARGE',
+    domain: 'user',
+    hint: 'Raise max.message.bytes of the topic and start again, or make the step write less.',
+  });
 }

@@ -28,6 +28,8 @@ export interface CommitResult {
 export interface EpochProducerOptions {
   /** The coordinator aborts a transaction that is open for longer, ms. */
   readonly transactionTimeoutMs?: number;
+  /** Bytes of the largest batch that a topic takes (`topicLimits`): more is refused where it is appended. */
+  readonly limits?: ReadonlyMap<string, number>;
 }
 
 /** How long a step of a transaction is tried before its outcome counts as unknown, ms. */
@@ -60,9 +62,17 @@ export class EpochProducer {
   #busy = false;
   #failed: ReachflowError | undefined;
   #unkeyed = 0;
+  readonly #limits: ReadonlyMap<string, number>;
 
-  private constructor(client: KafkaClient, lease: ClusterLease, identity: ProducerIdentity) {
+  private constructor(
+    client: KafkaClient,
+    lease: ClusterLease,
+    identity: ProducerIdentity,
+    limits: ReadonlyMap<string, number>,
+  ) {
     this.#client = client;
+    // What a batch becomes by compression is known only when it is sent: then the broker says whether it is too large.
+    this.#limits = client.config.compression === 'none' ? limits : new Map();
     this.#lease = lease;
     this.#identity = identity;
     const { physical, config } = client;
@@ -79,7 +89,7 @@ export class EpochProducer {
   static async open(
     client: KafkaClient,
     id: string,
-    { transactionTimeoutMs = 30_000 }: EpochProducerOptions = {},
+    { transactionTimeoutMs = 30_000, limits = new Map() }: EpochProducerOptions = {},
   ): Promise<EpochProducer> {
     const lease = leaseProducerCluster(client);
     const transactionalId = client.physical(id);
@@ -93,7 +103,8 @@ export class EpochProducer {
       );
       const producerId = BigInt(answer.producerId);
       const { producerEpoch } = answer;
-      return new EpochProducer(client, lease, { transactionalId, producerId, producerEpoch });
+      const identity = { transactionalId, producerId, producerEpoch };
+      return new EpochProducer(client, lease, identity, limits);
     } catch (error) {
       lease.release();
       throw kafkaUnavailable(`transactional id ${id} cannot be initialised`, error);
@@ -138,7 +149,7 @@ export class EpochProducer {
 
   /** A new, empty epoch to fill. Give it back by `commit`, or by its own `release`. */
   begin(): EpochBatches {
-    return new EpochBatches(this.#lease.cluster.buffers);
+    return new EpochBatches(this.#lease.cluster.buffers, this.#limits);
   }
 
   /**

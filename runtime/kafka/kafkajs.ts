@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import type * as KafkaJs from 'kafkajs';
 import { FetchedBatch, rawRecords } from './fetched-batch.ts';
+import { resetToStart } from './offset-reset.ts';
 
 const require = createRequire(import.meta.url);
 
@@ -33,6 +34,12 @@ function loadKafkaJs(): typeof KafkaJs {
       throw new Error('kafkajs cannot be corrected: has its layout changed?');
     loaded.exports = by;
   }
+  const { prototype } = require('kafkajs/src/consumer/offsetManager') as {
+    readonly prototype: Record<string, unknown>;
+  };
+  if (typeof prototype['setDefaultOffset'] !== 'function')
+    throw new Error('kafkajs cannot be corrected: has its layout changed?');
+  prototype['setDefaultOffset'] = resetToStart;
   return require('kafkajs') as typeof KafkaJs;
 }
 

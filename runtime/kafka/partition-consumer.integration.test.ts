@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { eventually, kafkaFixture } from '../../tests/support/kafka.ts';
-import { committedOffsets, describeGroups, ensureTopics } from './admin.ts';
+import { committedOffsets, deleteRecordsBefore, describeGroups, ensureTopics } from './admin.ts';
 import { EpochProducer } from './epoch-producer.ts';
 import {
   type BatchControl,
@@ -211,5 +211,42 @@ describe('co-partitioned consumers on a real broker', () => {
       () => member.values().filter((v) => v === 'l1b').length === 2,
     );
     expect(member.values().filter((v) => v === 'l1a').length).toBe(1);
+  });
+
+  it('goes on at the first offset when the next one was deleted, and commits nothing for the group', async () => {
+    class Reader extends Member {
+      override async onBatch(batch: PartitionBatch): Promise<void> {
+        this.batches.push(batch);
+      }
+    }
+    await fill('left', 5, ['d0', 'd1', 'd2']);
+    const producer = await EpochProducer.open(client, 'positions');
+    const position = { group: 'deleted', topic: 'left', partition: 5, nextOffset: 1n };
+    await producer.commit(producer.begin(), [position]);
+    await producer.close();
+    await deleteRecordsBefore(client, 'left', 5, 4n);
+    const member = await join('deleted', new Reader());
+    await eventually('what is left was read', () => member.values().includes('d2'));
+    expect(member.values().filter((value) => value.startsWith('d'))).toEqual(['d1', 'd2']);
+    expect((await committedOffsets(client, 'deleted', 'left')).get(5)).toBe(1n);
+  });
+
+  it('holds what it gets until it is resumed, when it is to start paused; a batch that seeks comes again', async () => {
+    class Paused extends Member {
+      seeks = 2;
+      override async onBatch(batch: PartitionBatch): Promise<void> {
+        this.batches.push(batch);
+        if (batch.topic !== 'right' || this.seeks === 0) return;
+        this.seeks -= 1;
+        this.consumer?.seek('right', batch.partition, 0n);
+      }
+    }
+    const member = await join('held', new Paused(), { startPaused: true });
+    await eventually('it is assigned', () => member.of(RIGHT).length === RIGHT.partitions);
+    await delay(300);
+    expect(member.batches).toEqual([]);
+    member.consumer?.resume('right', 2);
+    await eventually('it came three times', () => member.values().length === 3);
+    expect(member.values()).toEqual(['r2', 'r2', 'r2']);
   });
 });

@@ -3,103 +3,25 @@ import type kafkajs from 'kafkajs';
 import { awaitWithHeartbeat, backoffMs } from '../backoff.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import type { KafkaClient } from './client.ts';
+import {
+  GroupChanged,
+  type MemberStatus,
+  type PartitionConsumer,
+  type PartitionConsumerOptions,
+} from './consumer-contract.ts';
 import { createGroupAssigner, type GroupMember } from './group-assigner.ts';
 import { isGroupChange } from './protocol-errors.ts';
-import type { KafkaRecord, PartitionBatch, TopicPartition } from './record.ts';
+import type { KafkaRecord, TopicPartition } from './record.ts';
 
+export type {
+  BatchControl,
+  MemberStatus,
+  PartitionConsumer,
+  PartitionConsumerOptions,
+  PartitionHandler,
+} from './consumer-contract.ts';
+export { GroupChanged } from './consumer-contract.ts';
 export type { TopicPartition };
-
-/** The member lost its place in the group while it worked on a batch. Let it pass: the client joins again. */
-export class GroupChanged extends Error {
-  constructor(cause: unknown) {
-    super('the consumer group is rebalancing', { cause });
-    this.name = 'GroupChanged';
-  }
-}
-
-export interface BatchControl {
-  /** Keeps the member in its group while a batch takes long. @throws GroupChanged when the group is rebalancing. */
-  heartbeat(): Promise<void>;
-  /** True once this batch must not be worked on any more: shutdown, or the partition went elsewhere. */
-  stale(): boolean;
-  /**
-   * True once the group is rebalancing: end the epoch under way, commit it and return. The member joins again when
-   * all batches have returned; the rest of this batch comes again to whoever gets the partition.
-   */
-  rebalancing(): boolean;
-  /** Stops fetching this partition until `resume`. */
-  pause(): void;
-  /** Commits the position after the batch to the group (consumers that do not commit in transactions). */
-  commit(nextOffset: bigint): Promise<void>;
-}
-
-export interface PartitionHandler {
-  /** After every rebalance, with all partitions held; batches wait for it. */
-  onAssigned(partitions: readonly TopicPartition[]): Promise<void>;
-  /** One batch of one partition; never two at once for the same partition within a generation. */
-  onBatch(batch: PartitionBatch, control: BatchControl): Promise<void>;
-  /**
-   * Everything up to `nextOffset` was read and holds no record: markers and aborted transactions. Commit it,
-   * or the group seems to lag behind for ever. @param fetchedFrom where that fetch began.
-   */
-  onNothing(
-    topic: string,
-    partition: number,
-    nextOffset: bigint,
-    fetchedFrom: bigint,
-  ): Promise<void>;
-  /**
-   * The member is about to join its group again, and may lose any partition: no batch is under way, none comes before
-   * `onAssigned`. End and commit what goes on besides batches. It is waited for, for half of the session timeout.
-   */
-  onRebalance?(): Promise<void>;
-}
-
-export interface PartitionConsumerOptions {
-  /** Logical group name. */
-  readonly group: string;
-  /** Logical topic names. */
-  readonly topics: readonly string[];
-  readonly handler: PartitionHandler;
-  /** The broker answers a fetch once it has this many bytes… */
-  readonly minBytes: number;
-  /** …or this much time has passed, ms. */
-  readonly maxWaitMs: number;
-  /** Partitions worked on at the same time. */
-  readonly concurrency: number;
-  /**
-   * `round-robin` (default without `warm`) spreads all partitions of all topics; `co-partitioned` gives partition p of every topic
-   * to the same member, and leaves partitions where they are as far as balance allows (`assignor.ts`).
-   */
-  readonly assignment?: 'round-robin' | 'co-partitioned';
-  /** Partition numbers whose state is on this machine: preferred where nobody holds them. Implies `co-partitioned`. */
-  readonly warm?: () => readonly number[];
-  /** Called once when the consumer gave up for good. */
-  readonly onFatal: (error: ReachflowError) => void;
-}
-
-/** Where a member stands in its group. */
-export interface MemberStatus {
-  /** Undefined before the member has joined. */
-  readonly memberId: string | undefined;
-  /** Of the group when this member joined it last; -1 before, and always with `round-robin`. */
-  readonly generation: number;
-  readonly assigned: readonly TopicPartition[];
-  readonly rebalancing: boolean;
-}
-
-export interface PartitionConsumer {
-  /** Commits a position to the group. */
-  commit(topic: string, partition: number, nextOffset: bigint): Promise<void>;
-  /** Stops fetching a partition; what is fetched already may still come. Stays across rebalances. */
-  pause(topic: string, partition: number): void;
-  resume(topic: string, partition: number): void;
-  /** Reading goes on at `offset`; batches fetched before are dropped. Ignored for a partition that is not held. */
-  seek(topic: string, partition: number, offset: bigint): void;
-  describe(): MemberStatus;
-  /** Finishes the batches under way, leaves the group. Idempotent. */
-  stop(): Promise<void>;
-}
 
 type EndOfBatch = Pick<
   kafkajs.ConsumerEndBatchProcessEvent['payload'],
@@ -107,6 +29,10 @@ type EndOfBatch = Pick<
 >;
 
 const MAX_RESTARTS = 30;
+
+function keyOf({ topic, partition }: TopicPartition): string {
+  return `${topic}/${partition}`;
+}
 
 /**
  * Consumes topics batch by batch and partition by partition as a member of a group, from the earliest offset
@@ -126,6 +52,8 @@ class ConsumerSession implements PartitionConsumer {
   readonly #client: KafkaClient;
   readonly #options: PartitionConsumerOptions;
   #consumer: kafkajs.Consumer | undefined;
+  /** The same, once it is in its group: before, KafkaJS refuses to pause, resume and seek. */
+  #joined: kafkajs.Consumer | undefined;
   #assigned: Promise<void> = Promise.resolve();
   #stopping = false;
   #restarts = 0;
@@ -135,8 +63,11 @@ class ConsumerSession implements PartitionConsumer {
   #memberId: string | undefined;
   #generation = -1;
   #rebalancing = false;
+  #confirmedAt = 0;
   /** As `<topic>/<partition>`: a consumer that is made anew has to be told again. */
   readonly #paused = new Map<string, TopicPartition>();
+  /** How often each partition held was sought: a batch from before must not move the position behind itself. */
+  readonly #seeks = new Map<string, number>();
 
   constructor(client: KafkaClient, options: PartitionConsumerOptions) {
     this.#client = client;
@@ -169,9 +100,12 @@ class ConsumerSession implements PartitionConsumer {
     this.#consumer = consumer;
     consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => {
       this.#memberId = payload.memberId;
+      this.#confirmedAt = Date.now();
+      this.#joined = consumer;
       this.#onJoin(payload.memberAssignment as Record<string, number[]>);
     });
     consumer.on(consumer.events.HEARTBEAT, () => {
+      this.#confirmedAt = Date.now();
       this.#rebalancing = false;
     });
     consumer.on(consumer.events.END_BATCH_PROCESS, ({ payload }) => {
@@ -182,13 +116,14 @@ class ConsumerSession implements PartitionConsumer {
     });
     await consumer.connect();
     await consumer.subscribe({ topics: topics.map(physical), fromBeginning: true });
+    // Stopped meanwhile: to run would leave a member in the group that nobody knows of.
+    if (this.#stopping) return consumer.disconnect();
     await consumer.run({
       autoCommit: false,
       eachBatchAutoResolve: false,
       partitionsConsumedConcurrently: concurrency,
       eachBatch: (payload) => this.#eachBatch(payload),
     });
-    for (const { topic, partition } of this.#paused.values()) this.pause(topic, partition);
   }
 
   #member(): GroupMember {
@@ -227,15 +162,15 @@ class ConsumerSession implements PartitionConsumer {
       const topic = this.#client.logical(name);
       if (topic !== undefined) held.push(...partitions.map((partition) => ({ topic, partition })));
     }
-    this.#held = new Set(held.map(({ topic, partition }) => `${topic}/${partition}`));
+    const before = this.#held;
+    this.#held = new Set(held.map(keyOf));
     this.#holding = held;
     this.#rebalancing = false;
-    this.#unpauseLost(held);
+    this.#pauseAssigned(before);
     // One assignment after the other: a rebalance may come while the last is still being taken up.
-    const before = this.#assigned;
-    this.#assigned = before
+    this.#assigned = this.#assigned
       .catch(() => undefined)
-      .then(() => this.#options.handler.onAssigned(held));
+      .then(() => this.#options.handler.onAssigned(held, this));
     this.#assigned.catch((error: unknown) => this.#fatal('taking up partitions failed', error));
   }
 
@@ -270,8 +205,14 @@ class ConsumerSession implements PartitionConsumer {
     const topic = this.#client.logical(batch.topic);
     if (topic === undefined) return;
     // With several brokers, what one of them sent before a rebalance may be handed over after it.
+    const key = keyOf({ topic, partition });
+    const seeks = this.#seeks.get(key);
     const stale = () =>
-      this.#stopping || !isRunning() || isStale() || !this.#held.has(`${topic}/${partition}`);
+      this.#stopping ||
+      !isRunning() ||
+      isStale() ||
+      this.#seeks.get(key) !== seeks ||
+      !this.#held.has(key);
     const heartbeat = () =>
       payload.heartbeat().catch((error: unknown) => {
         // Only what this member has to join again for: after anything else it may go on as it is.
@@ -307,32 +248,40 @@ class ConsumerSession implements PartitionConsumer {
 
   async commit(topic: string, partition: number, nextOffset: bigint): Promise<void> {
     const offset = String(nextOffset);
-    await this.#consumer?.commitOffsets([
-      { topic: this.#client.physical(topic), partition, offset },
-    ]);
+    await this.#joined?.commitOffsets([{ topic: this.#client.physical(topic), partition, offset }]);
   }
 
-  /** What was taken away is paused no longer: whoever gets it back begins anew. */
-  #unpauseLost(held: readonly TopicPartition[]): void {
-    const holds = new Set(held.map(({ topic, partition }) => `${topic}/${partition}`));
+  /**
+   * What was taken away is paused no longer: whoever gets it back begins anew. Called before the first fetch of a
+   * generation, so that nothing comes of a partition that is to start paused, nor from a consumer that was made anew.
+   */
+  #pauseAssigned(before: ReadonlySet<string>): void {
     for (const [key, { topic, partition }] of this.#paused) {
-      if (!holds.has(key)) this.resume(topic, partition);
+      if (!this.#held.has(key)) this.resume(topic, partition);
+    }
+    for (const key of this.#seeks.keys()) if (!this.#held.has(key)) this.#seeks.delete(key);
+    for (const one of this.#holding) {
+      const isNew = this.#options.startPaused === true && !before.has(keyOf(one));
+      if (isNew || this.#paused.has(keyOf(one))) this.pause(one.topic, one.partition);
     }
   }
 
   pause(topic: string, partition: number): void {
-    this.#paused.set(`${topic}/${partition}`, { topic, partition });
-    this.#consumer?.pause([{ topic: this.#client.physical(topic), partitions: [partition] }]);
+    this.#paused.set(keyOf({ topic, partition }), { topic, partition });
+    this.#joined?.pause([{ topic: this.#client.physical(topic), partitions: [partition] }]);
   }
 
   resume(topic: string, partition: number): void {
-    this.#paused.delete(`${topic}/${partition}`);
-    this.#consumer?.resume([{ topic: this.#client.physical(topic), partitions: [partition] }]);
+    this.#paused.delete(keyOf({ topic, partition }));
+    this.#joined?.resume([{ topic: this.#client.physical(topic), partitions: [partition] }]);
   }
 
   seek(topic: string, partition: number, offset: bigint): void {
+    const key = keyOf({ topic, partition });
+    if (!this.#held.has(key)) return;
+    this.#seeks.set(key, (this.#seeks.get(key) ?? 0) + 1);
     const position = { topic: this.#client.physical(topic), partition, offset: String(offset) };
-    this.#consumer?.seek(position);
+    this.#joined?.seek(position);
   }
 
   describe(): MemberStatus {
@@ -341,6 +290,7 @@ class ConsumerSession implements PartitionConsumer {
       generation: this.#generation,
       assigned: this.#holding,
       rebalancing: this.#rebalancing,
+      confirmedAt: this.#confirmedAt,
     };
   }
 
@@ -348,6 +298,7 @@ class ConsumerSession implements PartitionConsumer {
     if (this.#stopping || consumer !== this.#consumer) return;
     const cause = (error as { cause?: unknown }).cause ?? error;
     this.#consumer = undefined;
+    this.#joined = undefined;
     await consumer.disconnect().catch(() => undefined);
     if (cause instanceof ReachflowError && cause.retry === 'none')
       return this.#fatal('its records cannot be read', cause);
@@ -387,6 +338,7 @@ class ConsumerSession implements PartitionConsumer {
     this.#stopping = true;
     const consumer = this.#consumer;
     this.#consumer = undefined;
+    this.#joined = undefined;
     await consumer?.disconnect();
     await this.#assigned.catch(() => undefined);
   }

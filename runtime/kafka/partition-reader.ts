@@ -26,6 +26,8 @@ export interface ReadPartitionOptions {
    * The records' bytes are views of a fetch of several MB: copy what is kept for long.
    */
   readonly onRecords: (records: readonly KafkaRecord[], nextOffset: bigint) => void | Promise<void>;
+  /** Ends the read, at once unless `onRecords` is at work. */
+  readonly signal?: AbortSignal;
 }
 
 /** Each fetch asks for so much; one more is under way while its records are handed over. */
@@ -40,7 +42,7 @@ const STALL_MS = 60_000;
  * @returns where reading ended: `to`, or `from` when that is behind it.
  * @throws ReachflowError `OFFSET_OUT_OF_RANGE` when `from` is not there (any more), `READ_STALLED` (retry: backoff)
  *   when an undecided transaction before `to` holds readers back for a minute, `KAFKA_UNAVAILABLE` (retry: backoff),
- *   and what decoding throws.
+ *   what decoding throws, and the signal's reason.
  */
 export async function readPartition(
   client: KafkaClient,
@@ -57,9 +59,10 @@ export async function readPartition(
   };
   try {
     const to = options.to ?? (await requestOffsets(cluster, [source]))[0]?.lastStable ?? 0n;
-    return await readStretch(cluster, { ...source, from: options.from, to, onRecords });
+    const { from, signal = NEVER } = options;
+    return await readStretch(cluster, { ...source, from, to, onRecords, signal });
   } catch (error) {
-    if (handing || error instanceof ReachflowError) throw error;
+    if (handing || options.signal?.aborted === true || error instanceof ReachflowError) throw error;
     throw kafkaUnavailable(`${topic}[${partition}] cannot be read`, error);
   } finally {
     release();
@@ -68,16 +71,33 @@ export async function readPartition(
 
 type Stretch = Required<ReadPartitionOptions>;
 
+const NEVER = new AbortController().signal;
+
+/** Rejects with the signal's reason as soon as it aborts; what is under way is left to itself. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  // Its failure is seen below; once it is aborted, nobody waits for it.
+  work.catch(() => undefined);
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener('abort', abort);
+  try {
+    return await Promise.race([work, promise]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
 async function readStretch(
   cluster: KafkaCluster,
-  { topic, partition, from, to, onRecords }: Stretch,
+  { topic, partition, from, to, onRecords, signal }: Stretch,
 ): Promise<{ readonly nextOffset: bigint }> {
   let position = from;
   let movedAt = performance.now();
   const source = { topic, partition };
   let fetching = position < to ? fetchFrom(cluster, { ...source, from: position }) : undefined;
   while (fetching !== undefined) {
-    const { records, nextOffset } = decodeRecords(await fetching);
+    const { records, nextOffset } = decodeRecords(await unlessAborted(fetching, signal));
     if (nextOffset === position) {
       if (performance.now() - movedAt > STALL_MS) throw stalled(topic, partition, position);
       fetching = fetchFrom(cluster, { ...source, from: position });

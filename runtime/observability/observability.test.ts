@@ -129,7 +129,7 @@ describe('taskStatusOf', () => {
       { name: 'b', entries: 3, bytes: 20 },
     ];
     const state = { stats: () => ({ stores }) } as never;
-    const committedPosition = (topic: string) => (topic === 'in' ? 60n : undefined);
+    const committedPositions = new Map([['in', 60n]]);
     const newest = { at: 9_000, bytes: 50, durationMs: 8 };
     const counters = newTaskCounters();
     stepCounters(counters, 'plain').in = 7;
@@ -140,7 +140,7 @@ describe('taskStatusOf', () => {
       life: 'failed',
       failure: new ReachflowError('m', { code: 'X', domain: 'user', hint: 'h' }),
       restore: { partition: 2, records: 1, bytes: 1, done: 5, total: 10 },
-      task: { committedPosition, watermark: 7_000, state, counters },
+      task: { committedPositions, watermark: 7_000, state, counters },
       kept: { checkpoints: () => ({ newest, failures: 4 }) },
     });
     expect(processReportSchema.shape.tasks.element.parse(status)).toMatchObject({
@@ -164,7 +164,7 @@ describe('taskStatusOf', () => {
     const state = { stats: () => ({ stores: [] }) } as never;
     const counters = newTaskCounters();
     const watermark = Number.NEGATIVE_INFINITY;
-    const task = { committedPosition: () => undefined, watermark, state, counters };
+    const task = { committedPositions: new Map(), watermark, state, counters };
     const status = taskStatusOf('p', 's', { ...slot, task });
     expect(status).not.toHaveProperty('watermark');
     expect(status, 'it has no such steps').not.toHaveProperty('asyncSteps');

@@ -3,7 +3,7 @@ import type { InputStatus, TaskStatus } from './process-status.ts';
 
 type ObservedTask = Pick<
   NonNullable<TaskSlot['task']>,
-  'committedPosition' | 'watermark' | 'state' | 'counters'
+  'committedPositions' | 'watermark' | 'state' | 'counters'
 >;
 
 /** What is looked at of a partition that this process holds. */
@@ -40,7 +40,7 @@ export function taskStatusOf(
 
 function inputsOf({ partition, ends, task }: ObservedSlot): InputStatus[] {
   return [...ends].map(([topic, end]) => {
-    const position = task?.committedPosition(topic);
+    const position = task?.committedPositions.get(topic);
     return {
       topic,
       partition,

@@ -45,7 +45,7 @@ describe('an asynchronous step, seen from outside', () => {
       kept: undefined,
       task: {
         counters,
-        committedPosition: () => undefined,
+        committedPositions: new Map(),
         watermark: 0,
         state: { stats: () => ({ stores: [] }) } as never,
       },

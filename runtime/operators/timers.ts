@@ -15,7 +15,7 @@ export function timerStore(step: string): TimerStore {
 }
 
 const DIGITS = 16;
-/** Timers that one wake-up fires; the rest fires at once after it. */
+/** Timers that one wake-up fires: what they forward is one epoch's. The rest fires in the next epochs, before any record. */
 const MAX_FIRED = 10_000;
 
 /** `w` for wall, `e` for event; then the time such that text order is time order, also before 1970. */
@@ -32,6 +32,8 @@ function timeText(atMs: number): string {
 export class TimerService implements Timers {
   readonly #context: OperatorContext;
   readonly #store: KeyValueStore<number>;
+  /** The earliest that was scheduled since what is due was looked up last, ms. */
+  #scheduled = Number.POSITIVE_INFINITY;
 
   constructor(context: OperatorContext, spec: TimerStore) {
     this.#context = context;
@@ -50,6 +52,7 @@ export class TimerService implements Timers {
     this.cancel(kind, key);
     this.#store.set(`${kind[0]}k/${key}`, atMs);
     this.#store.set(dueKey(kind, atMs, key), atMs);
+    this.#scheduled = Math.min(this.#scheduled, atMs);
     this.#wake(kind, atMs);
   }
 
@@ -60,23 +63,38 @@ export class TimerService implements Timers {
     this.#store.delete(dueKey(kind, at, key));
   }
 
-  /** Fires what is due by `upTo`, earliest first. Returns when the next one is due. */
+  /** Fires what is due by `upTo`, earliest first. Returns when the next one is due; `upTo` when that is now. */
   fire(
     kind: TimerKind,
     upTo: number,
     onTimer: (key: string, atMs: number, kind: TimerKind) => void,
   ): number {
-    for (let fired = 0; fired < MAX_FIRED; fired += 1) {
-      const first = this.#first(kind);
-      if (first === undefined) return Number.POSITIVE_INFINITY;
-      const [dueText, at] = first;
-      if (at > upTo) return at;
-      const key = dueText.slice(`xt/${'0'.repeat(DIGITS)}/`.length);
-      this.#store.delete(dueText);
-      this.#store.delete(`${kind[0]}k/${key}`);
-      onTimer(key, at, kind);
+    for (let fired = 0; fired < MAX_FIRED; ) {
+      const due = this.#due(kind, upTo, MAX_FIRED - fired);
+      if (due.length === 0) return this.#next(kind);
+      this.#scheduled = Number.POSITIVE_INFINITY;
+      for (const [dueText, at] of due) {
+        // One that was scheduled meanwhile comes first.
+        if (this.#scheduled < at) break;
+        fired += 1;
+        if (this.#store.get(dueText) === undefined) continue;
+        const key = dueText.slice(`xt/${'0'.repeat(DIGITS)}/`.length);
+        this.#store.delete(dueText);
+        this.#store.delete(`${kind[0]}k/${key}`);
+        onTimer(key, at, kind);
+      }
     }
-    return upTo;
+    return Math.max(upTo, this.#next(kind));
+  }
+
+  /** Looked up together: to look for the first again after each would walk over all that were fired. */
+  #due(kind: TimerKind, upTo: number, most: number): [string, number][] {
+    const due: [string, number][] = [];
+    for (const [dueText, at] of this.#store.prefix(`${kind[0]}t/`)) {
+      if (at > upTo || due.length === most) break;
+      due.push([dueText, at]);
+    }
+    return due;
   }
 
   #first(kind: TimerKind): [string, number] | undefined {

@@ -48,6 +48,8 @@ export class Assembly {
   source: SourceRecord = NO_SOURCE;
   /** The step at work: what an error is blamed on. */
   step = '';
+  /** Operators are woken by time, or end their epoch: what they write then is no one record's. */
+  isWaking = false;
 
   constructor(sub: SubTopology, services: TaskServices) {
     this.#services = services;
@@ -68,24 +70,33 @@ export class Assembly {
     return forward;
   }
 
-  /** Wakes the operators whose event time has come. */
-  wake(watermark: number): void {
+  /**
+   * Wakes the operators whose event time has come. Returns false when one of them has more to do than an epoch should
+   * hold: those behind it, and downstream tasks, have not come to the watermark then, so that what is left is not late
+   * for them. Wake again in the next epoch, before another record.
+   */
+  wake(watermark: number): boolean {
     if (watermark >= this.#nextWake) {
       // Upstream first: what it forwards when woken is there before the ones behind it close their windows.
-      for (const member of this.members) this.#wakeOne(member, watermark);
+      const isDone = this.members.every((member) => this.#wakeOne(member, watermark));
       this.#nextWake = Math.min(...this.members.map(({ wakeAt }) => wakeAt));
+      if (!isDone) return false;
     }
     this.#passed = watermark;
+    return true;
   }
 
   /** As `wake`, with each step's work under way awaited before the steps behind it are woken. */
-  async drainAndWake(watermark: number): Promise<void> {
+  async drainAndWake(watermark: number): Promise<boolean> {
+    let isDone = true;
     for (const member of this.members) {
       await this.drain(member);
-      this.#wakeOne(member, watermark);
+      // Work under way ends with the epoch in any case.
+      isDone = isDone && this.#wakeOne(member, watermark);
     }
     this.#nextWake = Math.min(...this.members.map(({ wakeAt }) => wakeAt));
-    this.#passed = watermark;
+    if (isDone) this.#passed = watermark;
+    return isDone;
   }
 
   /** Awaits one step's work under way. */
@@ -94,12 +105,16 @@ export class Assembly {
     await operator.drain?.();
   }
 
-  #wakeOne(member: Member, watermark: number): void {
-    if (member.wakeAt > watermark) return;
+  /** False when there is more to do at this watermark. */
+  #wakeOne(member: Member, watermark: number): boolean {
+    if (member.wakeAt > watermark) return true;
     member.wakeAt = NEVER;
     this.step = member.node.name;
+    this.isWaking = true;
     const next = member.operator.onWatermark?.(watermark) ?? NEVER;
+    this.isWaking = false;
     member.wakeAt = Math.min(member.wakeAt, next);
+    return next > watermark;
   }
 
   /** Wakes the operators whose wall-clock time has come. */
@@ -109,7 +124,9 @@ export class Assembly {
       if (member.wakeAtWallClock > now) continue;
       member.wakeAtWallClock = NEVER;
       this.step = member.node.name;
+      this.isWaking = true;
       const next = member.operator.onWallClock?.(now) ?? NEVER;
+      this.isWaking = false;
       member.wakeAtWallClock = Math.min(member.wakeAtWallClock, next);
     }
     this.#nextWallClock = Math.min(...this.members.map((member) => member.wakeAtWallClock));

@@ -7,8 +7,9 @@ import { SECOND, shown, T0, webhook } from '../testing/samples.ts';
 import type { TopologyBuilder } from '../topology/api.ts';
 import { defineTopology } from '../topology/builder.ts';
 import { retryLater } from '../topology/outcome.ts';
-import { RetryLater, TaskCore } from './core.ts';
+import { TaskCore } from './core.ts';
 import { newTaskCounters } from './counters.ts';
+import { RetryLater } from './stops.ts';
 
 let codec: MemoryCodec;
 
@@ -118,7 +119,7 @@ describe('TaskCore', () => {
     await process('', 10);
     expect(core.watermark).toBe(T0 + 9 * SECOND);
     core.saveWatermarks();
-    expect(state.getMeta('watermarks')?.readDoubleLE(0)).toBe(T0 + 9 * SECOND);
+    expect(state.getMeta('channel-watermarks')?.readDoubleLE(0)).toBe(T0 + 9 * SECOND);
   });
 
   it('has no channel for a topic that has no partition for it: the others set the watermark', async () => {

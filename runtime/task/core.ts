@@ -17,6 +17,7 @@ import type { EpochOutput, Forward } from '../topology/operator.ts';
 import { NO_SOURCE, type SourceRecord } from '../topology/record.ts';
 import { Assembly } from './assembly.ts';
 import { countOne, stepCounters, type TaskCounters } from './counters.ts';
+import { Oversized, RetryLater } from './stops.ts';
 import { Watermarks } from './watermarks.ts';
 
 export interface CoreOptions {
@@ -37,19 +38,6 @@ export interface CoreOptions {
   readonly reads: (topic: string) => boolean;
 }
 
-/** Thrown to end an epoch before a record: it is to be tried again later. */
-export class RetryLater extends Error {
-  readonly source: SourceRecord;
-  readonly afterMs: number;
-
-  constructor(source: SourceRecord, afterMs: number) {
-    super('a step asked for a record to be tried again later');
-    this.name = 'RetryLater';
-    this.source = source;
-    this.afterMs = afterMs;
-  }
-}
-
 interface Input {
   readonly source: Source;
   readonly entry: Forward;
@@ -60,7 +48,7 @@ interface Input {
   lastRecordAt: number;
 }
 
-const WATERMARKS = 'watermarks';
+const WATERMARKS = 'channel-watermarks';
 const NO_CHANNEL = -1;
 
 /**
@@ -74,20 +62,22 @@ export class TaskCore {
   readonly #inputs = new Map<string, Input>();
   readonly #isTimed: boolean;
   readonly #isAsync: boolean;
+  #isBehind = false;
 
   constructor(options: CoreOptions) {
     this.#options = options;
     const { sub, channelsOf, now, reads } = options;
     this.#isTimed = sub.stateful;
     this.#isAsync = sub.nodes.some((node) => node.async);
-    let channels = 0;
+    const channels: string[] = [];
     const first = new Map<Source, number>();
     for (const source of sourcesOf(sub)) {
       if (!reads(source.topic)) continue;
       // A table says nothing of event time: it holds no window back.
       const isTable = source.kind === 'topic' && source.bootstrap;
-      first.set(source, isTable ? NO_CHANNEL : channels);
-      if (!isTable) channels += source.kind === 'topic' ? 1 : channelsOf(source.topic);
+      first.set(source, isTable ? NO_CHANNEL : channels.length);
+      const width = isTable ? 0 : source.kind === 'topic' ? 1 : channelsOf(source.topic);
+      for (let i = 0; i < width; i += 1) channels.push(`${source.topic}/${i}`);
     }
     this.#watermarks = new Watermarks(channels);
     this.#assembly = new Assembly(sub, {
@@ -118,6 +108,14 @@ export class TaskCore {
     return this.#watermarks.current;
   }
 
+  /**
+   * Whether timers are due that did not fit into the epoch: end it, then `catchUp` in epochs of their own until there
+   * are none, before another record moves the watermark further.
+   */
+  get isBehind(): boolean {
+    return this.#isBehind;
+  }
+
   /** Once, with the state restored. */
   start(): void {
     const saved = this.#options.state.getMeta(WATERMARKS);
@@ -127,8 +125,18 @@ export class TaskCore {
         this.#assembly.step = node.name;
         operator.start?.();
       }
-      this.#assembly.wake(this.#watermarks.current);
     });
+    // Timers that were due when the state was committed; else nothing happens.
+    this.#isBehind = true;
+  }
+
+  #wake(): void {
+    this.#isBehind = !this.#assembly.wake(this.#watermarks.current);
+  }
+
+  /** Goes on with timers that are due; `drain` follows. @throws as `process`. */
+  catchUp(): void {
+    if (!this.#isAsync) this.#guarded(() => this.#wake());
   }
 
   /** Processes one record of a source topic. @throws ReachflowError `STEP_FAILED`; RetryLater. */
@@ -141,7 +149,7 @@ export class TaskCore {
     try {
       if (input.source.kind === 'topic') this.#processTopic(input, input.source, source);
       else this.#processPacked(input, input.source, source);
-      if (!this.#isAsync) this.#assembly.wake(this.#watermarks.current);
+      if (!this.#isAsync) this.#wake();
     } catch (error) {
       throw this.#failed(source, error);
     }
@@ -194,6 +202,11 @@ export class TaskCore {
     this.#watermarks.setIdle(input.channel + channel, idle);
   }
 
+  /** Dead-letters a record for what it would write, in an epoch of its own. @throws ReachflowError `RECORD_TOO_LARGE`. */
+  refuse({ source, step, reason }: Oversized): void {
+    this.#deadLetter(step, source, reason);
+  }
+
   /** Tells how far a source has been read: at its end, it may become idle. */
   seen(topic: string, atEnd: boolean, hadRecords: boolean): void {
     const input = this.#inputs.get(topic);
@@ -227,7 +240,7 @@ export class TaskCore {
     }
     this.#guarded(() => {
       this.#assembly.wakeWallClock(now);
-      if (!this.#isAsync) this.#assembly.wake(this.#watermarks.current);
+      if (!this.#isAsync) this.#wake();
     });
   }
 
@@ -246,7 +259,7 @@ export class TaskCore {
     if (!this.#isAsync) return;
     this.#assembly.source = NO_SOURCE;
     try {
-      await this.#assembly.drainAndWake(this.#watermarks.current);
+      this.#isBehind = !(await this.#assembly.drainAndWake(this.#watermarks.current));
     } catch (error) {
       throw this.#failed(this.#assembly.source, error);
     }
@@ -259,7 +272,9 @@ export class TaskCore {
       for (const member of this.#assembly.members) {
         if (this.#isAsync) await this.#assembly.drain(member);
         this.#assembly.step = member.node.name;
+        this.#assembly.isWaking = true;
         member.operator.endEpoch?.();
+        this.#assembly.isWaking = false;
       }
     } catch (error) {
       throw this.#failed(this.#assembly.source, error);
@@ -326,7 +341,19 @@ export class TaskCore {
   #failed(source: SourceRecord, cause: unknown): unknown {
     if (cause instanceof RetryLater) return cause;
     if (cause instanceof ReachflowError && cause.retry === 'backoff') return cause;
+    if (cause instanceof ReachflowError && cause.code === 'RECORD_TOO_LARGE')
+      return this.#tooLarge(source, cause);
     return stepFailed(this.#options.pipeline, this.#assembly.step, source, cause);
+  }
+
+  /**
+   * The record at work is to blame for what it makes a step write; nobody is for what a timer, a closed window or the
+   * epoch's end writes, nor any one entry of a packed record: then the task stops.
+   */
+  #tooLarge(source: SourceRecord, cause: ReachflowError): unknown {
+    const { step, isWaking } = this.#assembly;
+    const isOwn = this.#inputs.get(source.topic)?.source.kind === 'topic';
+    return isOwn && !isWaking ? new Oversized(source, step, cause) : cause;
   }
 }
 

@@ -1,5 +1,5 @@
 import { errorMessage, ReachflowError } from '../errors.ts';
-import { RetryLater } from './core.ts';
+import { RetryLater } from './stops.ts';
 
 /** Another owner of the task's transactional id took over. */
 export function isFenced(error: unknown): boolean {

@@ -119,8 +119,3 @@ export function nextLife(life: TaskLife, event: TaskEvent): TaskLife {
   if (next === 'illegal') throw new Error(`a task that is ${life} cannot get ${event}`);
   return next;
 }
-
-/** Whether a task in this state may write to Kafka. */
-export function mayWrite(life: TaskLife): boolean {
-  return life === 'running' || life === 'draining';
-}

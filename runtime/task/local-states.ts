@@ -57,6 +57,7 @@ class LocalStates implements StateService {
     identity: StateIdentity,
     specs: readonly StoreSpec<unknown>[],
     log: { readonly low: bigint; readonly lastStable: bigint },
+    signal: AbortSignal,
   ): Promise<TaskState> {
     const dir = stateDirectory(this.#options.state.dir, identity);
     let backend = await this.#backend(dir, identity, specs);
@@ -64,7 +65,8 @@ class LocalStates implements StateService {
     const isUsable = local !== undefined && local >= log.low && local <= log.lastStable;
     if (!isUsable && this.#storage !== undefined && log.lastStable > log.low) {
       await backend.close();
-      await this.#restore(dir, identity, log);
+      await this.#restore(dir, identity, log, signal);
+      signal.throwIfAborted();
       backend = await this.#backend(dir, identity, specs);
     }
     const { pipeline, subTopology, partition } = identity;
@@ -92,6 +94,7 @@ class LocalStates implements StateService {
     dir: string,
     identity: StateIdentity,
     { low, lastStable }: { readonly low: bigint; readonly lastStable: bigint },
+    signal: AbortSignal,
   ): Promise<void> {
     const { logger, state } = this.#options;
     if (this.#storage === undefined) return;
@@ -100,6 +103,7 @@ class LocalStates implements StateService {
         minOffset: low,
         maxOffset: lastStable,
         backend: state.backend,
+        signal,
         makeRoom: () => removeState(dir),
         onSkipped: ({ entry, reason }) =>
           logger.warn({ checkpoint: entry.id, error: reason.message }, 'checkpoint passed over'),
@@ -108,6 +112,7 @@ class LocalStates implements StateService {
       const { changelogOffset, bytes } = manifest;
       logger.info({ ...identity, changelogOffset, bytes }, 'state restored from a checkpoint');
     } catch (error) {
+      if (signal.aborted) return;
       logger.warn(
         { ...identity, error: errorMessage(error) },
         'no checkpoint can be restored, reading the whole changelog',

@@ -24,12 +24,14 @@ export interface StateService {
   /**
    * Opens what is left of a task's state here, or of its newest checkpoint; empty when there is neither.
    * @param log offsets of the changelog: a checkpoint that it does not continue is of no use.
-   * @throws ReachflowError `STATE_LOCKED` (retry: backoff) while another process has it.
+   * @param signal ends the download of a checkpoint; what is here stays.
+   * @throws the signal's reason; ReachflowError `STATE_LOCKED` (retry: backoff) while another process has it.
    */
   open(
     identity: StateIdentity,
     specs: readonly StoreSpec<unknown>[],
     log: Pick<PartitionOffsets, 'low' | 'lastStable'>,
+    signal: AbortSignal,
   ): Promise<TaskState>;
   /** Partitions of a sub-topology whose state is here: the group gives them back to us when it can. */
   warm(identity: Omit<StateIdentity, 'partition'>): readonly number[];

@@ -1,5 +1,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { changelogOf } from '../../schemas/topics.ts';
+import { deadLetterInfo } from '../delivery/dead-letter.ts';
+import type { TaskStateOptions } from '../state/task-state.ts';
 import { MemoryCodec } from '../testing/memory-codec.ts';
 import { type CrashHook, MemoryLog } from '../testing/memory-log.ts';
 import { emptyBackend, feed, openMemoryTask } from '../testing/memory-task.ts';
@@ -7,6 +9,7 @@ import { contact, MINUTE, shown, T0, webhook } from '../testing/samples.ts';
 import type { TopologyBuilder } from '../topology/api.ts';
 import { defineTopology } from '../topology/builder.ts';
 import { groupOf, type SubTopology } from '../topology/graph.ts';
+import { ok, retryLater } from '../topology/outcome.ts';
 import type { StreamTask } from './stream-task.ts';
 
 /** A task over a log in memory: what an epoch commits, and who may. */
@@ -46,6 +49,10 @@ interface Options {
   readonly hook?: CrashHook;
   readonly maxEpochRecords?: number;
   readonly backend?: ReturnType<typeof emptyBackend>;
+  readonly now?: () => number;
+  readonly limits?: ReadonlyMap<string, number>;
+  readonly state?: TaskStateOptions;
+  readonly onBoundary?: (offset: bigint) => Promise<void>;
 }
 
 function open({
@@ -118,7 +125,7 @@ describe('an epoch', () => {
     const { records, nextOffset } = log.read(INPUT, 0, 0n);
     await task.run({ topic: INPUT, records, nextOffset, atEnd: true }, () => Promise.resolve());
     expect(task.counters.recordsIn).toBe(2);
-    expect(task.committedPosition(INPUT)).toBe(2n);
+    expect(task.committedPositions.get(INPUT)).toBe(2n);
   });
 
   it('commits a position behind a marker, although there is no record', async () => {
@@ -235,5 +242,136 @@ describe('table changes', () => {
     task.tableChanged('event.recorded', '1');
     await task.runTableChanges();
     expect(told).toEqual(['contact.golden 1', 'event.recorded 1']);
+  });
+});
+
+describe('a record that is to be tried again later', () => {
+  let now = T0;
+  /** Refusals that each payload still has to come. */
+  const refusals = new Map<string, number>();
+  const gated = subOf((t) =>
+    t
+      .stream(INPUT)
+      .step('gate', ({ event_id }) => {
+        const left = refusals.get(event_id) ?? 0;
+        if (left === 0) return ok(shown(event_id));
+        refusals.set(event_id, left - 1);
+        return retryLater(MINUTE / 2);
+      })
+      .to('event.recorded'),
+  );
+
+  beforeEach(() => {
+    now = T0;
+    refusals.clear();
+  });
+
+  it('ends its batch: what came before is committed, and nothing is processed until its time', async () => {
+    const task = await open({ sub: gated, now: () => now });
+    refusals.set('c', 1);
+    send('a', 'b', 'c', 'd');
+    await feed(task, log, INPUT);
+    expect([written(), task.position(INPUT)]).toEqual([['a', 'b'], 2n]);
+    expect(task.waitsUntil).toBe(T0 + MINUTE / 2);
+    const { records, nextOffset } = log.read(INPUT, 0, 0n);
+    const batch = { topic: INPUT, records, nextOffset, atEnd: true };
+    expect(await task.run(batch, () => Promise.resolve())).toBe(false);
+    await task.skipTo(INPUT, 99n);
+    expect([written(), task.position(INPUT)]).toEqual([['a', 'b'], 2n]);
+    now += MINUTE / 2;
+    expect([task.waitsUntil, await task.run(batch, () => Promise.resolve())]).toEqual([
+      undefined,
+      true,
+    ]);
+    expect(written()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
+  it('may be followed by one before it, when that is processed once more: the task waits there', async () => {
+    const task = await open({ sub: gated, now: () => now });
+    let asked = 0;
+    // The second look at `b`, after `d` has stopped the epoch.
+    const { get } = refusals;
+    refusals.get = (id) => {
+      if (id === 'b') asked += 1;
+      return id === 'b' && asked === 2 ? 1 : get.call(refusals, id);
+    };
+    refusals.set('d', 1);
+    send('a', 'b', 'c', 'd', 'e');
+    await feed(task, log, INPUT);
+    expect([written(), task.position(INPUT)]).toEqual([['a'], 1n]);
+    refusals.get = get;
+    refusals.delete('b');
+    now += MINUTE;
+    await feed(task, log, INPUT);
+    expect(written()).toEqual(['a', 'b', 'c', 'd', 'e']);
+  });
+});
+
+describe('a record whose output is too large for its topic', () => {
+  const DLQ = `${INPUT}.p.dlq`;
+  const limits = new Map([['event.recorded', 2_000]]);
+  const long = 'x'.repeat(3_000);
+
+  it('is dead-lettered alone: what came before and after it is processed', async () => {
+    const sub = subOf((t) =>
+      t
+        .stream(INPUT)
+        .map('show', ({ event_id }) => shown(event_id))
+        .to('event.recorded'),
+    );
+    const task = await open({ sub, limits });
+    send('a', 'b', long, 'c', long, 'd');
+    await feed(task, log, INPUT);
+    expect(written()).toEqual(['a', 'b', 'c', 'd']);
+    const letters = log.readTopic(DLQ).map(({ record }) => deadLetterInfo(record).code);
+    expect(letters).toEqual(['RECORD_TOO_LARGE', 'RECORD_TOO_LARGE']);
+    expect(task.committedPositions.get(INPUT)).toBe(6n);
+  });
+
+  it('stops its task, by its name, when no record is to blame', async () => {
+    const sub = subOf((t) =>
+      t
+        .stream(INPUT)
+        .process<string>('gather', {
+          create: ({ forward }) => ({
+            process: () => undefined,
+            endEpoch: () => forward('k', long),
+          }),
+        })
+        .map('show', shown)
+        .to('event.recorded'),
+    );
+    const task = await open({ sub, limits: new Map() });
+    await task.close();
+    await expect(open({ sub, limits })).rejects.toMatchObject({ code: 'RECORD_TOO_LARGE' });
+  });
+});
+
+describe('close', () => {
+  it('waits for what is being deleted of the changelog', async () => {
+    const deletion = Promise.withResolvers<void>();
+    const deleted: bigint[] = [];
+    const onBoundary = (offset: bigint) => {
+      deleted.push(offset);
+      return deletion.promise;
+    };
+    const state = { minLogBytes: 500, liveFactor: 1, flushEntries: 1 };
+    const sub = subOf((t) =>
+      t.stream(INPUT).groupByKey().count('n').toStream().ignore('only its store is looked at'),
+    );
+    const task = await open({ sub, state, onBoundary });
+    for (let n = 0; deleted.length === 0 && n < 500; n += 1) {
+      send(`${n % 3}`);
+      await feed(task, log, INPUT);
+    }
+    expect(deleted.length).toBeGreaterThan(0);
+    let isClosed = false;
+    const closed = task.close().then(() => {
+      isClosed = true;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(isClosed).toBe(false);
+    deletion.resolve();
+    await closed;
   });
 });

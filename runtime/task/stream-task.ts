@@ -1,19 +1,19 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';
-import { waitWithHeartbeat } from '../backoff.ts';
+import { settledWithin } from '../backoff.ts';
 import { errorMessage } from '../errors.ts';
-import type { PartitionBatch } from '../kafka/record.ts';
 import type { TaskMetrics } from '../observability/task-metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import { groupOf, type SubTopology } from '../topology/graph.ts';
-import { RetryLater, TaskCore } from './core.ts';
+import { TaskCore } from './core.ts';
 import { newTaskCounters, type TaskCounters } from './counters.ts';
 import { EpochObserver } from './epoch-observer.ts';
 import { Epochs } from './epochs.ts';
 import type { TaskProducer } from './ports.ts';
+import { type Batch, indexOfSource, Oversized, RetryLater } from './stops.ts';
 
 /** What a task is made of. */
 export interface StreamTaskOptions {
@@ -32,26 +32,23 @@ export interface StreamTaskOptions {
   readonly maxEpochRecords: number;
   readonly now: () => number;
   readonly logger: Logger;
-  /** Everything before this offset of the changelog has become redundant. */
-  readonly onBoundary?: (offset: bigint) => void;
+  /** Everything before this offset of the changelog has become redundant. `close` waits for it. */
+  readonly onBoundary?: (offset: bigint) => void | Promise<void>;
   /** Closed with the task. */
   readonly metrics?: TaskMetrics | undefined;
   readonly tracing?: Tracing | undefined;
-  /** Waits before a record is tried again; by the wall clock unless a test has one of its own. */
-  readonly wait?: typeof waitWithHeartbeat;
 }
-
-type Batch = Pick<PartitionBatch, 'topic' | 'records' | 'nextOffset'> & {
-  /** Whether there was nothing behind it when it was read. */
-  readonly atEnd: boolean;
-};
 
 /** An epoch is committed early once its outputs have this many bytes. */
 const MAX_EPOCH_BYTES = 4_194_304;
 /** How many records are processed before the epoch's bytes are looked at. */
 const BYTES_CHECK = 256;
 const CHANGED_KEYS_PER_EPOCH = 500;
-/** Longest wait of one `retry` outcome, ms: the group must not think that the member hangs. */
+/** Epochs of timers, of 10,000 each, before a record: as many do not come without a step that never ends. */
+const MAX_CATCH_UPS = 10_000;
+/** How long `close` waits for deletions, ms: a broker that is away must not hold it up. */
+const DELETION_MS = 2_000;
+/** Longest wait of one `retry` outcome, ms: a step that asks for more is asked again in between. */
 const MAX_RETRY_WAIT_MS = 60_000;
 
 /**
@@ -71,6 +68,10 @@ export class StreamTask {
   #epochBegan = 0;
   /** When timers and table changes may be tried again, ms. */
   #retryAt = Number.NEGATIVE_INFINITY;
+  /** When the record at the position may be tried again, ms. */
+  #waitUntil = Number.NEGATIVE_INFINITY;
+  /** Deletions of the changelog's beginning, under way. */
+  readonly #deletions = new Set<Promise<void>>();
   /** Why this task is of no further use: what is queued behind a failed epoch must not run on its state. */
   #broken: unknown;
   /** Epochs run one after the other. */
@@ -79,7 +80,7 @@ export class StreamTask {
   constructor(options: StreamTaskOptions) {
     this.#options = options;
     const { pipeline, sub, partition, metrics, tracing } = options;
-    this.#epochs = new Epochs(options);
+    this.#epochs = new Epochs({ ...options, onBoundary: (offset) => this.#atBoundary(offset) });
     const name = groupOf(pipeline, sub.name);
     this.#observer = new EpochObserver(name, partition, metrics, tracing);
     this.#core = this.#newCore();
@@ -100,9 +101,12 @@ export class StreamTask {
     return this.#epochs.committed;
   }
 
-  /** The same, of one topic. */
-  committedPosition(topic: string): bigint | undefined {
-    return this.#epochs.committed.get(topic);
+  /**
+   * While a record waits to be tried again, until when, ms since the epoch: `run` and `tick` do nothing before, since
+   * nothing may overtake it. Undefined when none waits.
+   */
+  get waitsUntil(): number | undefined {
+    return this.#options.now() < this.#waitUntil ? this.#waitUntil : undefined;
   }
 
   /** Event time reached, ms; -Infinity before the first record. */
@@ -137,24 +141,29 @@ export class StreamTask {
     return this.#serially(async () => {
       this.#epochs.start();
       this.#core.start();
-      await this.#finishEpoch('if needed');
+      await this.#catchUp();
     });
   }
 
   /**
-   * Processes a batch, in one or more epochs; records before the position were processed already.
+   * Processes a batch, in one or more epochs; records before the position were processed already. It never waits for a
+   * record that a step wants to try again later: what came before that one is committed, the position stands at it, and
+   * `waitsUntil` says when to come again with what is behind the position.
+   * @returns whether all of the batch was processed; false when a record of it, or of one before it, waits.
    * @param heartbeat called between epochs; when it fails the rest of the batch is left, and `run` throws the same.
    * @throws ReachflowError `STEP_FAILED` (a bug, retry: none), or what a commit throws: the task is broken then.
    */
-  async run(batch: Batch, heartbeat: () => Promise<void>): Promise<void> {
+  async run(batch: Batch, heartbeat: () => Promise<void>): Promise<boolean> {
     // The group changes between two epochs: the task is as good as before, should the partition stay.
     const left = new AbortController();
     const beat = () => heartbeat().catch((error: unknown) => left.abort(error));
-    await this.#serially(() => this.#run(batch, beat, left.signal));
+    const isDone = await this.#serially(() => this.#run(batch, beat, left.signal));
     left.signal.throwIfAborted();
+    return isDone;
   }
 
-  async #run(batch: Batch, heartbeat: () => Promise<void>, left: AbortSignal): Promise<void> {
+  async #run(batch: Batch, heartbeat: () => Promise<void>, left: AbortSignal): Promise<boolean> {
+    if (this.waitsUntil !== undefined) return false;
     const { topic, records, nextOffset, atEnd } = batch;
     if (isTopicName(topic)) {
       const { codec } = this.#options;
@@ -167,24 +176,83 @@ export class StreamTask {
     this.#ends.set(topic, atEnd);
     this.#core.seen(topic, atEnd, records.length > 0);
     let next = 0;
-    while (next < records.length) {
-      const began = next;
-      try {
-        next = this.#process(batch, began, records.length);
-        await this.#core.drain();
-        if (next === records.length) this.#epochs.moveTo(topic, nextOffset);
-        await this.#finishEpoch('always');
-      } catch (error) {
-        if (!(error instanceof RetryLater)) throw error;
-        next = await this.#beforeRetry(batch, began, error, heartbeat, left);
-      }
+    while (next < records.length || this.#core.isBehind) {
+      const ended = await this.#epoch(batch, next);
+      if (ended === undefined) return false;
+      next = ended;
       if (next < records.length) await heartbeat();
-      if (left.aborted) return;
+      if (left.aborted) return false;
     }
     this.#epochs.moveTo(topic, nextOffset);
-    if (this.position(topic) !== this.committedPosition(topic)) {
+    if (this.position(topic) !== this.committedPositions.get(topic)) {
       await this.#finishEpoch('always');
     }
+    return true;
+  }
+
+  /**
+   * One epoch of a batch's records from index `from`. Returns the index of the next one; undefined when that waits. A
+   * record that stops it, to be tried again or for what it would write, ends the epoch before it; so may one before that
+   * do when it is processed once more: each time the epoch is shorter, down to none.
+   */
+  async #epoch(batch: Batch, from: number): Promise<number | undefined> {
+    const { topic, records, nextOffset } = batch;
+    let to = records.length;
+    let stop: RetryLater | Oversized | undefined;
+    for (;;) {
+      if (stop !== undefined && to === from) return this.#stopAt(batch, to, stop);
+      try {
+        await this.#catchUp();
+        if (to === from) return from;
+        const next = this.#process(batch, from, to);
+        await this.#core.drain();
+        if (next === to) this.#epochs.moveTo(topic, records[to]?.offset ?? nextOffset);
+        await this.#finishEpoch('always');
+        return stop !== undefined && next === to ? await this.#stopAt(batch, to, stop) : next;
+      } catch (error) {
+        const isStop = error instanceof RetryLater || error instanceof Oversized;
+        if (!isStop) throw error;
+        const at = indexOfSource(batch, from, to, error);
+        if (at === undefined && error instanceof Oversized) throw error.reason;
+        this.#rollback();
+        stop = error;
+        to = at ?? from;
+      }
+    }
+  }
+
+  /** What came before the record at index `at` is committed: it waits, or is dead-lettered. */
+  async #stopAt(
+    { topic, records }: Batch,
+    at: number,
+    stop: RetryLater | Oversized,
+  ): Promise<number | undefined> {
+    if (stop instanceof RetryLater) return this.#wait(stop);
+    this.#beginEpoch();
+    this.#core.refuse(stop);
+    this.#epochs.moveTo(topic, (records[at]?.offset ?? -1n) + 1n);
+    await this.#finishEpoch('always');
+    return at + 1;
+  }
+
+  /** Fires the timers that did not fit into the last epoch, in epochs of their own. */
+  async #catchUp(): Promise<void> {
+    for (let epochs = 0; this.#core.isBehind; epochs += 1) {
+      if (epochs === MAX_CATCH_UPS)
+        throw new Error('timers that are due schedule themselves again');
+      this.#beginEpoch();
+      this.#core.catchUp();
+      await this.#core.drain();
+      await this.#finishEpoch('if needed');
+    }
+  }
+
+  #wait({ source, afterMs }: RetryLater): undefined {
+    const { logger, now } = this.#options;
+    const { topic, record } = source;
+    logger.info({ topic, offset: record.offset, afterMs }, 'retry later');
+    this.#waitUntil = now() + Math.min(afterMs, MAX_RETRY_WAIT_MS);
+    return undefined;
   }
 
   /** Processes records from index `from` until the epoch is full. Returns the index of the next one. */
@@ -199,6 +267,7 @@ export class StreamTask {
       this.#core.process(topic, this.#observer.traced(record));
       this.#epochRecords += 1;
       const full =
+        this.#core.isBehind ||
         this.#epochRecords >= maxEpochRecords ||
         (this.#epochRecords % BYTES_CHECK === 0 && this.#epochs.bytes >= MAX_EPOCH_BYTES);
       if (!full) continue;
@@ -206,31 +275,6 @@ export class StreamTask {
       return i + 1;
     }
     return to;
-  }
-
-  /** Commits what came before the record that is to be tried again, then waits. Returns that record's index. */
-  async #beforeRetry(
-    batch: Batch,
-    from: number,
-    { source, afterMs }: RetryLater,
-    heartbeat: () => Promise<void>,
-    left: AbortSignal,
-  ): Promise<number> {
-    const { topic, records } = batch;
-    this.#rollback();
-    // What a timer or a closed window forwarded may come from an earlier batch: then all of this one waits.
-    const found = records.findIndex(({ offset }) => offset === source.record.offset);
-    const at = source.topic === topic && found > from ? found : from;
-    if (at > from) {
-      this.#process(batch, from, at);
-      await this.#core.drain();
-      this.#epochs.moveTo(topic, source.record.offset);
-      await this.#finishEpoch('always');
-    }
-    this.#options.logger.info({ topic, offset: source.record.offset, afterMs }, 'retry later');
-    const { wait = waitWithHeartbeat } = this.#options;
-    await wait(Math.min(afterMs, MAX_RETRY_WAIT_MS), heartbeat, left);
-    return at;
   }
 
   /** The epoch is void: state and operators are again what was committed. */
@@ -250,11 +294,15 @@ export class StreamTask {
   /** Commits that a source was read up to `nextOffset`, where there was no record. */
   skipTo(topic: string, nextOffset: bigint): Promise<void> {
     return this.#serially(async () => {
+      if (this.waitsUntil !== undefined) return;
       this.#ends.set(topic, true);
       this.#core.seen(topic, true, false);
       if (nextOffset <= (this.position(topic) ?? 0n)) return;
-      this.#epochs.moveTo(topic, nextOffset);
-      await this.#finishEpoch('always');
+      // A step that asks for a later try here has the next epoch commit it.
+      await this.#orLater(async () => {
+        this.#epochs.moveTo(topic, nextOffset);
+        await this.#finishEpoch('always');
+      });
     });
   }
 
@@ -270,11 +318,12 @@ export class StreamTask {
    */
   tick(isAtEnd?: (topic: string) => boolean): Promise<void> {
     return this.#serially(async () => {
-      if (this.#options.now() < this.#retryAt) return;
+      if (this.waitsUntil !== undefined || this.#options.now() < this.#retryAt) return;
       await this.#orLater(async () => {
         this.#core.tick(isAtEnd);
         await this.#core.drain();
         await this.#finishEpoch('if needed');
+        await this.#catchUp();
       });
       await this.#tableChanges();
     });
@@ -291,9 +340,11 @@ export class StreamTask {
   }
 
   async #tableChanges(): Promise<void> {
+    if (this.waitsUntil !== undefined) return;
     while (this.#changedKeys.size > 0 && this.#options.now() >= this.#retryAt) {
       const taken: { readonly topic: TopicName; readonly key: string }[] = [];
       const isDone = await this.#orLater(async () => {
+        await this.#catchUp();
         for (const [id, changed] of this.#changedKeys) {
           this.#changedKeys.delete(id);
           taken.push(changed);
@@ -341,23 +392,42 @@ export class StreamTask {
     this.#epochRecords = 0;
   }
 
-  #serially(work: () => Promise<void>): Promise<void> {
+  #serially<T>(work: () => Promise<T>): Promise<T> {
     const run = this.#last.then(() => {
       if (this.#broken !== undefined) throw this.#broken;
       return work();
     });
-    this.#last = run.catch((error: unknown) => {
-      this.#broken ??= error;
-      this.#observer.failed(error);
-    });
+    this.#last = run.then(
+      () => undefined,
+      (error: unknown) => {
+        this.#broken ??= error;
+        this.#observer.failed(error);
+      },
+    );
     return run;
   }
 
-  /** Waits for the epoch under way, then lets go of producer and state. What did not commit is forgotten. */
+  #atBoundary(offset: bigint): void {
+    const deletion = Promise.resolve(this.#options.onBoundary?.(offset)).finally(() => {
+      this.#deletions.delete(deletion);
+    });
+    this.#deletions.add(deletion);
+  }
+
+  /** Resolves when no epoch is under way. What it failed with is thrown to who began it. */
+  async rests(): Promise<void> {
+    await this.#last;
+  }
+
+  /**
+   * Waits for the epoch under way, then lets go of producer and state. What did not commit is forgotten. The next owner
+   * is not to read a log that is being shortened: what is being deleted is waited for, for a moment.
+   */
   async close(): Promise<void> {
     await this.#last;
     this.#broken ??= new Error('the task is closed');
     this.#core.dispose();
+    await settledWithin(DELETION_MS, [...this.#deletions]);
     await this.#options.producer.close();
     this.#options.metrics?.close();
     const { state, logger } = this.#options;

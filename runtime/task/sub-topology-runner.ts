@@ -1,7 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { TopicName } from '../../schemas/topics.ts';
-import { backoffMs, waitWithHeartbeat } from '../backoff.ts';
+import { backoffMs } from '../backoff.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { deleteRecordsBefore } from '../kafka/admin.ts';
 import { lastFetched } from '../kafka/fetch-progress.ts';
@@ -37,6 +36,8 @@ const MAX_STEP_ATTEMPTS = 3;
 const TICK_MS = 250;
 /** How long to look at the group before fencing whoever fenced us: longer than a heartbeat's interval. */
 const FENCED_MS = 2_500;
+/** How long to wait until it is known again that the partitions are ours, ms. */
+const UNCONFIRMED_MS = 500;
 /** A fetch that is older says nothing of now: fetches wait at most `kafka.fetchMaxWaitMs`, 5 s. */
 const FRESH_FETCH_MS = 6_000;
 /** How often what was read of repartition topics is deleted, ms. */
@@ -45,17 +46,23 @@ const PURGE_MS = 30_000;
 /**
  * Runs one sub-topology: a member of its consumer group with a task per partition held. A failed task is opened anew
  * from what is committed; a step that keeps throwing stops its task only, and says so in `slots`.
+ *
+ * A partition that has to wait (its task is being opened, failed, or stands at a record that is to be tried again later)
+ * waits paused, in all source topics, since they share its state and order: nothing waits in `onBatch`, where it would
+ * hold up every partition of the same broker. It goes on from its task's position, whatever was fetched before.
  */
 export class SubTopologyRunner implements PartitionHandler {
   readonly #options: SubTopologyRunnerOptions;
   readonly #logger: Logger;
   readonly #opener: TaskOpener;
+  readonly #topics: readonly string[];
   readonly #slots = new Map<number, TaskSlot>();
   readonly #unlisten: (() => void)[] = [];
   readonly #assigned = Promise.withResolvers<void>();
   #consumer: PartitionConsumer | undefined;
-  #opening: Promise<void> = Promise.resolve();
   #timers: NodeJS.Timeout[] = [];
+  /** The member is about to join its group again: nothing is begun. */
+  #rebalancing = false;
   #stopped = false;
 
   constructor(options: SubTopologyRunnerOptions) {
@@ -63,6 +70,7 @@ export class SubTopologyRunner implements PartitionHandler {
     const { pipeline, sub } = options;
     this.#logger = options.logger.child({ pipeline, subTopology: sub.name });
     this.#opener = new TaskOpener(options);
+    this.#topics = sourcesOf(sub).map(({ topic }) => topic);
   }
 
   get name(): string {
@@ -92,12 +100,13 @@ export class SubTopologyRunner implements PartitionHandler {
     const { pipeline } = this.#options;
     this.#consumer = await startPartitionConsumer(client, {
       group: this.name,
-      topics: sourcesOf(sub).map(({ topic }) => topic),
+      topics: this.#topics,
       handler: this,
       minBytes: 16_384,
       maxWaitMs: client.config.fetchMaxWaitMs,
       concurrency: 8,
       warm: () => states.warm({ namespace, pipeline, subTopology: sub.name }),
+      startPaused: true,
       onFatal,
     });
     this.#timers = [
@@ -111,16 +120,25 @@ export class SubTopologyRunner implements PartitionHandler {
     return this.#assigned.promise;
   }
 
+  /** Ends the epochs under way and leaves the group; a restore ends where it is. Call it when `start` has settled. */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
     for (const unlisten of this.#unlisten) unlisten();
+    for (const slot of this.slots) slot.abandon();
     await this.#consumer?.stop();
-    await this.#opening;
     await Promise.all([...this.#slots.keys()].map((partition) => this.#revoke(partition)));
   }
 
-  async onAssigned(held: readonly TopicPartition[]): Promise<void> {
+  /** Ends and commits what runs besides batches; what comes meanwhile is noted, and done after the rebalance. */
+  async onRebalance(): Promise<void> {
+    this.#rebalancing = true;
+    await Promise.all(this.slots.map(({ task }) => task?.rests()));
+  }
+
+  async onAssigned(held: readonly TopicPartition[], consumer: PartitionConsumer): Promise<void> {
+    this.#consumer = consumer;
+    this.#rebalancing = false;
     const partitions = new Set(held.map(({ partition }) => partition));
     await Promise.all(
       [...this.#slots.keys()]
@@ -128,10 +146,11 @@ export class SubTopologyRunner implements PartitionHandler {
         .map((partition) => this.#revoke(partition)),
     );
     for (const partition of partitions) {
-      if (!this.#slots.has(partition)) this.#slots.set(partition, new TaskSlot(partition));
+      const kept = this.#slots.get(partition);
+      if (kept === undefined) this.#slots.set(partition, new TaskSlot(partition));
+      else if (kept.task !== undefined) this.#seek(kept, kept.task);
     }
-    await this.#openAll().catch((error: unknown) => void this.#openLater(error));
-    this.#assigned.resolve();
+    void this.#openDue().then(() => this.#assigned.resolve());
   }
 
   async #revoke(partition: number): Promise<void> {
@@ -143,146 +162,146 @@ export class SubTopologyRunner implements PartitionHandler {
     if (slot.life === 'draining') slot.on('drained');
   }
 
-  /** Opens the tasks that are not open, one call after the other. */
-  #openAll(): Promise<void> {
-    const opening = this.#opening.then(() => this.#openMissing());
-    this.#opening = opening.catch(() => undefined);
-    return opening;
-  }
-
-  async #openMissing(): Promise<void> {
-    if (this.#stopped) return;
+  /** Opens the tasks whose time has come. Resolves when each is open or has failed; never throws. */
+  async #openDue(): Promise<void> {
     const now = Date.now();
     const slots = this.slots.filter(
       ({ life, notBefore }) => now >= notBefore && ['created', 'backoff', 'fenced'].includes(life),
     );
-    if (slots.length === 0) return;
-    const began = Date.now();
-    const partitions = slots.map(({ partition }) => partition);
+    if (this.#stopped || slots.length === 0) return;
+    if (!this.#isConfirmed()) {
+      for (const slot of slots) this.#openIn(slot, UNCONFIRMED_MS);
+      return;
+    }
     for (const slot of slots) slot.on('open');
-    try {
-      const { tasks, failures } = await this.#opener.open(partitions, (progress) => {
-        const slot = this.#slots.get(progress.partition);
-        if (slot !== undefined) slot.restore = progress;
-        if (progress.done < progress.total) this.#logger.info(progress, 'restoring');
-      });
-      await this.#takeUp(slots, tasks);
-      for (const slot of slots) this.#couldNotOpen(slot, failures.get(slot.partition));
-    } catch (error) {
-      for (const slot of slots) if (slot.life === 'restoring') slot.on('error');
-      throw error;
-    }
-    const restored = slots.reduce((sum, { restore }) => sum + (restore?.records ?? 0), 0);
-    this.#logger.info({ partitions, restored, ms: Date.now() - began }, 'tasks running');
-  }
-
-  /** One that cannot be opened does not hold the others up: it is tried again by itself. */
-  #couldNotOpen(slot: TaskSlot, error: unknown): void {
-    if (error === undefined || slot.life !== 'restoring') return;
-    const { partition } = slot;
-    slot.on('error');
-    this.#countFailure(slot, error);
-    this.#logger.warn(
-      { partition, attempt: slot.attempts, error: errorMessage(error) },
-      'task cannot be opened yet',
+    const opening = this.#opener.open(
+      slots.map((slot) => ({
+        partition: slot.partition,
+        signal: slot.signal,
+        onProgress: (progress) => {
+          slot.restore = progress;
+          if (progress.done < progress.total) this.#logger.info(progress, 'restoring');
+        },
+      })),
     );
-    if (this.#isEnough(slot, error)) return;
-    void delay(slot.notBefore - Date.now())
-      .then(() => this.#openAll())
-      .catch((again: unknown) => this.#openLater(again));
+    await Promise.all(
+      slots.map((slot) => slot.does(() => this.#takeUp(slot, opening.get(slot.partition)))),
+    );
   }
 
-  async #takeUp(
-    slots: readonly TaskSlot[],
-    tasks: ReadonlyMap<number, NonNullable<TaskSlot['task']>>,
-  ): Promise<void> {
-    for (const slot of slots) {
-      const task = tasks.get(slot.partition);
+  /**
+   * Whether it is certain that the partitions are ours, so that nobody is fenced wrongly: a member that was frozen for
+   * longer than its session learns only by its next heartbeat that they went elsewhere.
+   */
+  #isConfirmed(): boolean {
+    const status = this.#consumer?.describe();
+    if (status === undefined || status.rebalancing || this.#rebalancing) return false;
+    return Date.now() - status.confirmedAt < this.#options.client.config.sessionTimeoutMs;
+  }
+
+  #openIn(slot: TaskSlot, ms: number): void {
+    slot.wake(ms, () => {
+      slot.notBefore = 0;
+      void this.#openDue();
+    });
+  }
+
+  async #takeUp(slot: TaskSlot, opening: Promise<StreamTask> | undefined): Promise<void> {
+    const began = Date.now();
+    const { partition } = slot;
+    try {
+      const task = await opening;
+      if (task === undefined) throw new Error(`the task of partition ${partition} is not opened`);
+      if (slot.life !== 'restoring') return await task.close();
       slot.task = task;
-      if (task === undefined) continue;
       if (this.#options.sub.stateful)
-        slot.kept = this.#options.states.keep(this.#opener.identity(slot.partition), task);
-      if (slot.life === 'restoring') {
-        slot.on('restored');
-        for (const { topic, key } of slot.missed.values()) this.#tellTable(slot, task, topic, key);
-        slot.missed.clear();
-        continue;
-      }
+        slot.kept = this.#options.states.keep(this.#opener.identity(partition), task);
+      slot.on('restored');
+      for (const { topic, key } of slot.missed.values()) this.#tellTable(slot, task, topic, key);
+      slot.missed.clear();
+      this.#goOn(slot);
+      const restored = slot.restore?.records ?? 0;
+      this.#logger.info({ partition, restored, ms: Date.now() - began }, 'task running');
+    } catch (error) {
       // Revoked while it was opened.
-      await slot.release();
-      if (slot.life === 'draining') slot.on('drained');
-    }
-  }
-
-  async #openLater(cause: unknown): Promise<void> {
-    let error = cause;
-    for (let attempt = 1; !this.#stopped; attempt += 1) {
-      if (!isRetriable(error) || attempt > MAX_ATTEMPTS)
-        return this.#options.onFatal(asFatal(error));
-      this.#logger.warn({ attempt, error: errorMessage(error) }, 'tasks cannot be opened yet');
-      await delay(backoffMs(attempt, RETRY));
-      try {
-        return await this.#openAll();
-      } catch (again) {
-        error = again;
-      }
+      if (slot.life !== 'restoring') return;
+      slot.on(isFenced(error) ? 'fence' : 'error');
+      this.#again(slot, error, 'task cannot be opened yet');
     }
   }
 
   async onBatch(batch: PartitionBatch, control: BatchControl): Promise<void> {
-    const { partition, topic, nextOffset, highWatermark } = batch;
-    const atEnd = nextOffset >= highWatermark;
-    while (!control.stale()) {
-      const slot = this.#slots.get(partition);
-      // To return would let the consumer go on behind the batch.
-      if (slot === undefined)
-        throw new Error(`a batch of ${topic}[${partition}], which is not held`);
-      if (slot.life === 'failed') {
-        control.pause();
-        return;
-      }
-      slot.ends.set(topic, highWatermark);
-      try {
-        if (slot.task === undefined) await this.#openAll();
-        if (slot.task === undefined) {
-          await waitWithHeartbeat(RETRY.initialMs, control.heartbeat);
-          continue;
-        }
-        await slot.task.run({ topic, records: batch.records, nextOffset, atEnd }, async () => {
-          await control.heartbeat();
-          if (control.stale()) throw new GroupChanged(new Error('the consumer stops'));
-        });
-        slot.attempts = 0;
-        slot.bugs = 0;
-        return;
-      } catch (error) {
-        if (error instanceof GroupChanged) {
-          if (control.stale()) return;
-          throw error;
-        }
-        if (!(await this.#recover(slot, error, control))) return;
-      }
+    const { partition, topic, records, nextOffset, highWatermark } = batch;
+    const slot = this.#slots.get(partition);
+    // To return would let the consumer go on behind the batch.
+    if (slot === undefined) throw new Error(`a batch of ${topic}[${partition}], which is not held`);
+    slot.ends.set(topic, highWatermark);
+    const { task } = slot;
+    // Fetched before it was paused: it comes again, from the position of the task that is going to be there.
+    if (task === undefined) return this.#pause(slot);
+    try {
+      const atEnd = nextOffset >= highWatermark;
+      const isDone = await task.run({ topic, records, nextOffset, atEnd }, async () => {
+        await control.heartbeat();
+        if (control.stale()) throw new GroupChanged(new Error('the consumer stops'));
+      });
+      if (!isDone) return this.#waitFor(slot, task);
+      slot.attempts = 0;
+      slot.bugs = 0;
+    } catch (error) {
+      if (!(error instanceof GroupChanged)) return this.#failed(slot, task, error);
+      if (!control.stale()) throw error;
     }
   }
 
-  /** After a failure of a task: waits before the next attempt. False when there is to be none. */
-  async #recover(slot: TaskSlot, error: unknown, control: BatchControl): Promise<boolean> {
-    const { partition } = slot;
-    const epoch = slot.task?.counters.epochs;
-    this.#countFailure(slot, error);
-    // Fenced: perhaps the group moved the partition away. The heartbeat after a full interval tells, before
-    // this member fences the rightful owner in turn.
-    await this.#drop(slot, isFenced(error) ? 'fence' : 'error');
-    if (this.#isEnough(slot, error)) {
-      control.pause();
-      return false;
+  #pause({ partition }: TaskSlot): void {
+    for (const topic of this.#topics) this.#consumer?.pause(topic, partition);
+  }
+
+  #seek({ partition }: TaskSlot, task: StreamTask): void {
+    for (const topic of this.#topics) {
+      const position = task.position(topic);
+      if (position !== undefined) this.#consumer?.seek(topic, partition, position);
     }
-    this.#logger.warn(
-      { partition, epoch, attempt: slot.attempts, error: errorMessage(error) },
-      'task failed, opening it again from what is committed',
-    );
-    await waitWithHeartbeat(slot.notBefore - Date.now(), control.heartbeat);
-    return true;
+  }
+
+  /** From the task's position: batches that were passed over while it waited come again. */
+  #goOn(slot: TaskSlot): void {
+    const { task, partition } = slot;
+    if (task === undefined) return;
+    this.#seek(slot, task);
+    for (const topic of this.#topics) this.#consumer?.resume(topic, partition);
+  }
+
+  /** A record is to be tried again later. */
+  #waitFor(slot: TaskSlot, task: StreamTask): void {
+    if (slot.task !== task) return;
+    this.#pause(slot);
+    slot.wake((task.waitsUntil ?? 0) - Date.now(), () => this.#goOn(slot));
+  }
+
+  /** A task failed, in a batch or besides: it is opened again from what is committed. */
+  #failed(slot: TaskSlot, task: StreamTask, error: unknown): void {
+    // Another one may have met the same failure, and the task may have been opened anew since.
+    if (this.#stopped || slot.life !== 'running' || slot.task !== task) return;
+    this.#pause(slot);
+    slot.on(isFenced(error) ? 'fence' : 'error');
+    void slot.does(async () => {
+      await slot.drop().catch((failure: unknown) => {
+        this.#logger.warn({ error: errorMessage(failure) }, 'task not closed in good order');
+      });
+      this.#again(slot, error, 'task failed, opening it again from what is committed');
+    });
+  }
+
+  /** Has a task opened once more, after a while; or gives up. */
+  #again(slot: TaskSlot, error: unknown, message: string): void {
+    if (!['backoff', 'fenced'].includes(slot.life)) return;
+    const { partition } = slot;
+    this.#countFailure(slot, error);
+    if (this.#isEnough(slot, error)) return;
+    this.#logger.warn({ partition, attempt: slot.attempts, error: errorMessage(error) }, message);
+    this.#openIn(slot, slot.notBefore - Date.now());
   }
 
   #countFailure(slot: TaskSlot, error: unknown): void {
@@ -290,6 +309,8 @@ export class SubTopologyRunner implements PartitionHandler {
     slot.attempts += 1;
     slot.restarts += 1;
     if (!isRetriable(error)) slot.bugs += 1;
+    // Fenced: perhaps the group moved the partition away. The heartbeat after a full interval tells, before this member
+    // fences the rightful owner in turn.
     slot.notBefore = Date.now() + (isFenced(error) ? FENCED_MS : backoffMs(slot.attempts, RETRY));
     metrics?.task(pipeline, sub.name).restarted();
   }
@@ -301,11 +322,6 @@ export class SubTopologyRunner implements PartitionHandler {
     if (retriable) this.#options.onFatal(asFatal(error));
     else this.#fail(slot, error);
     return true;
-  }
-
-  async #drop(slot: TaskSlot, event: 'error' | 'fence'): Promise<void> {
-    if (slot.life === 'running') slot.on(event);
-    await slot.release();
   }
 
   #fail(slot: TaskSlot, cause: unknown): void {
@@ -330,13 +346,14 @@ export class SubTopologyRunner implements PartitionHandler {
   }
 
   #tick(): void {
+    if (this.#rebalancing) return;
     for (const slot of this.#slots.values()) {
       const { task } = slot;
       if (task === undefined || slot.ticking) continue;
       slot.ticking = true;
       task
         .tick((topic) => this.#isAtEnd(task, topic))
-        .catch((error: unknown) => this.#brokenAside(slot, task, error))
+        .catch((error: unknown) => this.#failed(slot, task, error))
         .finally(() => {
           slot.ticking = false;
         });
@@ -361,24 +378,9 @@ export class SubTopologyRunner implements PartitionHandler {
 
   #tellTable(slot: TaskSlot, task: StreamTask, topic: TopicName, key: string): void {
     task.tableChanged(topic, key);
-    task.runTableChanges().catch((error: unknown) => this.#brokenAside(slot, task, error));
-  }
-
-  /** A task broke between two batches: opened again here, or by the next batch. */
-  #brokenAside(slot: TaskSlot, task: StreamTask, error: unknown): void {
-    // Another one may have met the same failure, and have opened the task anew since.
-    if (this.#stopped || slot.life !== 'running' || slot.task !== task) return;
-    const { partition } = slot;
-    this.#logger.warn({ partition, error: errorMessage(error) }, 'task failed between batches');
-    this.#countFailure(slot, error);
-    void this.#reopen(slot, error).catch((again: unknown) => this.#openLater(again));
-  }
-
-  async #reopen(slot: TaskSlot, error: unknown): Promise<void> {
-    await this.#drop(slot, isFenced(error) ? 'fence' : 'error');
-    if (this.#isEnough(slot, error)) return;
-    await delay(slot.notBefore - Date.now());
-    await this.#openAll();
+    // A tick does it then.
+    if (this.#rebalancing) return;
+    task.runTableChanges().catch((error: unknown) => this.#failed(slot, task, error));
   }
 
   /** What was read of a repartition topic is of no more use: nobody else reads it. */
@@ -387,7 +389,7 @@ export class SubTopologyRunner implements PartitionHandler {
     for (const source of sourcesOf(sub)) {
       if (source.kind !== 'repartition') continue;
       for (const { task, partition } of this.#slots.values()) {
-        const position = task?.committedPosition(source.topic);
+        const position = task?.committedPositions.get(source.topic);
         if (position === undefined || position === 0n) continue;
         await deleteRecordsBefore(client, source.topic, partition, position).catch(
           (error: unknown) =>

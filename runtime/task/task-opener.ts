@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
-import { changelogOf, type TopicName } from '../../schemas/topics.ts';
-import { errorMessage, ReachflowError } from '../errors.ts';
+import { changelogOf, dlqOf, type TopicName } from '../../schemas/topics.ts';
+import { errorMessage } from '../errors.ts';
 import { committedOffsets, deleteRecordsBefore } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { manyPartitionOffsets, type PartitionOffsets } from '../kafka/partition-offsets.ts';
-import { readPartition } from '../kafka/partition-reader.ts';
+import { topicLimits } from '../kafka/topic-limits.ts';
 import { taskLogger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
@@ -15,9 +15,11 @@ import type { StateIdentity } from '../state/contract.ts';
 import { MemoryBackend } from '../state/memory-backend.ts';
 import { storesOf, TaskState } from '../state/task-state.ts';
 import { groupOf, type SubTopology, sinksOf, sourcesOf } from '../topology/graph.ts';
-import { isOfLog } from './lineage.ts';
+import { type RestoreProgress, restoreFromLog } from './changelog-restore.ts';
+import { type CommittedInput, inputPosition, type SourcePosition } from './input-position.ts';
 import type { StateService } from './state-service.ts';
 import { StreamTask } from './stream-task.ts';
+import { readTables } from './table-start.ts';
 
 export interface TaskOpenerOptions {
   readonly pipeline: string;
@@ -35,31 +37,22 @@ export interface TaskOpenerOptions {
   readonly partitionsOf: (topic: string) => number;
 }
 
-/** How far a restore has come, for people and metrics. */
-export interface RestoreProgress {
+/** A task to open. */
+export interface OpenRequest {
   readonly partition: number;
-  readonly records: number;
-  readonly bytes: number;
-  /** Offsets of the changelog's tail that were read, and there are. */
-  readonly done: number;
-  readonly total: number;
+  /** The partition went away, or the worker stops: nobody is fenced any more, and a restore ends where it is. */
+  readonly signal: AbortSignal;
+  /** Called now and then while state is restored. */
+  readonly onProgress: (progress: RestoreProgress) => void;
 }
 
-/** How far a source topic was processed, and whether that was all of it. */
-interface SourcePosition {
-  readonly topic: string;
-  readonly position: bigint;
-  readonly atEnd: boolean;
+/** What is committed of the tasks that are opened together. */
+interface Committed {
+  /** By partition. */
+  readonly inputs: ReadonlyMap<number, readonly CommittedInput[]>;
+  /** Offsets of the changelog, by partition; empty where there is no state. */
+  readonly logs: ReadonlyMap<number, PartitionOffsets>;
 }
-
-export interface OpenedTasks {
-  readonly tasks: ReadonlyMap<number, StreamTask>;
-  /** Why the others could not be opened, by partition. */
-  readonly failures: ReadonlyMap<number, unknown>;
-}
-
-/** How often a restore says how far it is, ms. */
-const PROGRESS_MS = 2_000;
 
 /**
  * Opens tasks: fences earlier owners, and only then reads what they committed, positions first, then the state behind
@@ -69,6 +62,7 @@ export class TaskOpener {
   readonly #options: TaskOpenerOptions;
   readonly #changelog: string;
   readonly #group: string;
+  #limits: Promise<ReadonlyMap<string, number>> | undefined;
 
   constructor(options: TaskOpenerOptions) {
     this.#options = options;
@@ -77,47 +71,40 @@ export class TaskOpener {
   }
 
   /**
-   * A task that cannot be opened fails alone. @throws ReachflowError for what concerns all of them: then none is open.
-   * @param onProgress called now and then while state is restored.
+   * Opens tasks at the same time; what they have committed is asked for together. Each is there, or fails, by itself.
+   * @returns by partition. Rejected with the signal's reason, or a ReachflowError: `KAFKA_UNAVAILABLE`, `STATE_LOCKED`,
+   *   `INPUT_REPLACED`, and what a restore and `StreamTask.start` throw.
    */
-  async open(
-    partitions: readonly number[],
-    onProgress: (progress: RestoreProgress) => void,
-  ): Promise<OpenedTasks> {
-    const opened = await settled(partitions.map((partition) => this.#fence(partition)));
-    try {
-      if (opened.error !== undefined) throw opened.error;
-      const positions = await this.#positions(partitions);
-      const log = await this.#logOffsets(partitions);
-      const tasks = new Map<number, StreamTask>();
-      const failures = new Map<number, unknown>();
-      await Promise.all(
-        opened.values.map(async (producer, i) => {
-          const partition = partitions[i] ?? 0;
-          const sources = positions.get(partition) ?? [];
-          try {
-            const own = log.get(partition);
-            tasks.set(partition, await this.#task(partition, producer, sources, own, onProgress));
-          } catch (error) {
-            await producer.close();
-            failures.set(partition, error);
-          }
-        }),
-      );
-      return { tasks, failures };
-    } catch (error) {
-      await Promise.all(opened.values.map((producer) => producer.close()));
-      throw error;
-    }
+  open(requests: readonly OpenRequest[]): ReadonlyMap<number, Promise<StreamTask>> {
+    const fencing = requests.map((request) => this.#fence(request));
+    const committed = Promise.allSettled(fencing).then((results) =>
+      this.#committed(
+        requests.flatMap(({ partition }, i) =>
+          results[i]?.status === 'fulfilled' ? [partition] : [],
+        ),
+      ),
+    );
+    // Whoever was fenced for awaits it, too; it may be nobody.
+    committed.catch(() => undefined);
+    return new Map(
+      fencing.flatMap((producer, i) => {
+        const request = requests[i];
+        if (request === undefined) return [];
+        return [[request.partition, this.#open(request, producer, committed)] as const];
+      }),
+    );
   }
 
-  async #fence(partition: number): Promise<EpochProducer> {
-    const { client, sub, pipeline } = this.#options;
-    const producer = await EpochProducer.open(client, `${this.#group}.${partition}`);
+  async #fence({ partition, signal }: OpenRequest): Promise<EpochProducer> {
+    const { client, sub } = this.#options;
+    const limits = await this.#outputLimits();
+    // Who holds the partition by now must not be fenced by who held it.
+    signal.throwIfAborted();
+    const producer = await EpochProducer.open(client, `${this.#group}.${partition}`, { limits });
     try {
       await producer.prepare([
         ...sinksOf(sub).map(({ topic }) => topic),
-        ...(sub.stateful ? [changelogOf(pipeline, sub.name)] : []),
+        ...(sub.stateful ? [this.#changelog] : []),
       ]);
       return producer;
     } catch (error) {
@@ -126,10 +113,29 @@ export class TaskOpener {
     }
   }
 
-  /** By partition and source topic: what is committed, or else where the topic begins. */
-  async #positions(partitions: readonly number[]): Promise<Map<number, SourcePosition[]>> {
+  /** What the topics that tasks write take, as it was when the first of them was opened. */
+  #outputLimits(): Promise<ReadonlyMap<string, number>> {
+    const { client, sub, pipeline } = this.#options;
+    const topics = [
+      ...sinksOf(sub).map(({ topic }) => topic),
+      ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
+    ];
+    this.#limits ??= topicLimits(client, [...new Set(topics)]).catch((error: unknown) => {
+      this.#limits = undefined;
+      throw error;
+    });
+    return this.#limits;
+  }
+
+  async #committed(partitions: readonly number[]): Promise<Committed> {
+    if (partitions.length === 0) return { inputs: new Map(), logs: new Map() };
+    const [inputs, logs] = await Promise.all([this.#inputs(partitions), this.#logs(partitions)]);
+    return { inputs, logs };
+  }
+
+  async #inputs(partitions: readonly number[]): Promise<Map<number, CommittedInput[]>> {
     const { client, sub, partitionsOf } = this.#options;
-    const result = new Map(partitions.map((partition) => [partition, [] as SourcePosition[]]));
+    const result = new Map(partitions.map((partition) => [partition, [] as CommittedInput[]]));
     await Promise.all(
       sourcesOf(sub).map(async ({ topic }) => {
         const own = partitions.filter((partition) => partition < partitionsOf(topic));
@@ -142,15 +148,15 @@ export class TaskOpener {
         ]);
         for (const [i, partition] of own.entries()) {
           const { low = 0n, high = 0n } = offsets[i] ?? {};
-          const position = committed.get(partition) ?? low;
-          result.get(partition)?.push({ topic, position, atEnd: position >= high });
+          const input = { topic, partition, committed: committed.get(partition), low, high };
+          result.get(partition)?.push(input);
         }
       }),
     );
     return result;
   }
 
-  async #logOffsets(partitions: readonly number[]): Promise<Map<number, PartitionOffsets>> {
+  async #logs(partitions: readonly number[]): Promise<Map<number, PartitionOffsets>> {
     const { client, sub } = this.#options;
     if (!sub.stateful) return new Map();
     const offsets = await manyPartitionOffsets(
@@ -170,146 +176,94 @@ export class TaskOpener {
     return { namespace: client.config.namespace, pipeline, subTopology: sub.name, partition };
   }
 
+  async #open(
+    request: OpenRequest,
+    fencing: Promise<EpochProducer>,
+    committed: Promise<Committed>,
+  ): Promise<StreamTask> {
+    const producer = await fencing;
+    const { logger, pipeline, sub } = this.#options;
+    const { partition, signal } = request;
+    let opened: StreamTask | undefined;
+    const ownLogger = taskLogger(logger, { pipeline, subTopology: sub.name, partition }, () =>
+      opened === undefined ? {} : { epoch: opened.counters.epochs + 1 },
+    );
+    try {
+      const { inputs, logs } = await committed;
+      signal.throwIfAborted();
+      const sources = (inputs.get(partition) ?? []).map((input) =>
+        inputPosition(input, this.#group, ownLogger),
+      );
+      const task = await this.#task(request, producer, ownLogger, sources, logs.get(partition));
+      opened = task;
+      await this.#start(task, sources, signal);
+      return task;
+    } catch (error) {
+      await (opened ?? producer).close();
+      throw error;
+    }
+  }
+
+  /** With its state restored; what it is not given stays the caller's to close. */
   async #task(
-    partition: number,
+    { partition, signal, onProgress }: OpenRequest,
     producer: EpochProducer,
+    logger: Logger,
     sources: readonly SourcePosition[],
     log: PartitionOffsets | undefined,
-    onProgress: (progress: RestoreProgress) => void,
   ): Promise<StreamTask> {
-    const { states, sub, client, pipeline } = this.#options;
-    let opened: StreamTask | undefined;
-    const logger = taskLogger(
-      this.#options.logger,
-      { pipeline, subTopology: sub.name, partition },
-      () => (opened === undefined ? {} : { epoch: opened.counters.epochs + 1 }),
-    );
-    const specs = [...new Set(sub.nodes.flatMap(({ stores }) => stores))];
-    const state =
-      log === undefined
-        ? new TaskState(
-            specs,
-            new MemoryBackend({ identity: this.identity(partition), stores: storesOf(specs) }),
-          )
-        : await states.open(this.identity(partition), specs, log);
+    const { sub, client, pipeline } = this.#options;
+    const metrics = this.#options.metrics?.task(pipeline, sub.name);
+    const topic = this.#changelog;
+    const state = await this.#state(partition, log, signal);
     try {
-      if (log !== undefined) await this.#restore(partition, state, log, logger, onProgress);
+      if (log !== undefined) {
+        const where = { client, topic, partition };
+        await restoreFromLog({ ...where, state, logger, metrics, onProgress, signal }, log);
+      }
     } catch (error) {
+      // What was restored so far stays on the disk: the next attempt goes on there.
       await state.close();
       throw error;
     }
-    const task = new StreamTask({
+    return new StreamTask({
       ...this.#options,
       logger,
       partition,
       producer,
       state,
-      positions: new Map(sources.map(({ topic, position }) => [topic, position])),
+      positions: new Map(sources.map(({ topic: source, position }) => [source, position])),
       maxEpochRecords: client.config.maxEpochRecords,
       now: Date.now,
-      metrics: this.#options.metrics?.task(this.#options.pipeline, sub.name),
-      onBoundary: (offset) => {
-        deleteRecordsBefore(client, this.#changelog, partition, offset).catch((error: unknown) => {
+      metrics,
+      onBoundary: (offset) =>
+        deleteRecordsBefore(client, topic, partition, offset).catch((error: unknown) => {
           logger.warn({ error: errorMessage(error) }, 'changelog not shortened yet');
-        });
-      },
+        }),
     });
-    opened = task;
-    try {
-      await task.start();
-      for (const { topic, atEnd } of sources) if (atEnd) task.atEnd(topic);
-      await this.#readTables(task);
-      return task;
-    } catch (error) {
-      await task.close();
-      throw error;
-    }
   }
 
-  async #restore(
+  #state(
     partition: number,
-    state: TaskState,
-    log: PartitionOffsets,
-    logger: Logger,
-    onProgress: (progress: RestoreProgress) => void,
+    log: PartitionOffsets | undefined,
+    signal: AbortSignal,
+  ): Promise<TaskState> {
+    const { states, sub } = this.#options;
+    const specs = [...new Set(sub.nodes.flatMap(({ stores }) => stores))];
+    const identity = this.identity(partition);
+    if (log !== undefined) return states.open(identity, specs, log, signal);
+    const backend = new MemoryBackend({ identity, stores: storesOf(specs) });
+    return Promise.resolve(new TaskState(specs, backend));
+  }
+
+  async #start(
+    task: StreamTask,
+    sources: readonly SourcePosition[],
+    signal: AbortSignal,
   ): Promise<void> {
-    const changelog = { topic: this.#changelog, partition };
-    const { client } = this.#options;
-    if (state.position !== undefined && !(await isOfLog(state, client, changelog, log))) {
-      logger.warn('local state is not of this changelog, it is restored');
-      state.clear();
-    }
-    const hadState = state.position !== undefined;
-    try {
-      await this.#readTail(partition, state, log, onProgress);
-    } catch (error) {
-      if (!hadState || !(error instanceof ReachflowError) || error.code !== 'CHANGELOG_CORRUPT') {
-        throw error;
-      }
-      logger.warn({ error: error.message }, 'the changelog does not continue the local state');
-      state.clear();
-      await this.#readTail(partition, state, log, onProgress);
-    }
+    await task.start();
+    for (const { topic, atEnd } of sources) if (atEnd) task.atEnd(topic);
+    await readTables(this.#options.client, this.#options.sub, task, signal);
+    signal.throwIfAborted();
   }
-
-  async #readTail(
-    partition: number,
-    state: TaskState,
-    { low, lastStable }: PartitionOffsets,
-    onProgress: (progress: RestoreProgress) => void,
-  ): Promise<void> {
-    const { client } = this.#options;
-    const changelog = { topic: this.#changelog, partition };
-    const from = state.startRestore(low, lastStable);
-    const total = Number(lastStable - from);
-    const metrics = this.#options.metrics?.task(this.#options.pipeline, this.#options.sub.name);
-    let records = 0;
-    let bytes = 0;
-    let said = Date.now();
-    await readPartition(client, {
-      ...changelog,
-      from,
-      to: lastStable,
-      onRecords: (segments, nextOffset) => {
-        metrics?.restored(segments.length);
-        for (const { value, offset } of segments) {
-          if (value === null) continue;
-          records += 1;
-          bytes += value.length;
-          state.restore(value, offset + 1n);
-        }
-        if (Date.now() - said < PROGRESS_MS) return;
-        said = Date.now();
-        onProgress({ partition, records, bytes, done: Number(nextOffset - from), total });
-      },
-    });
-    state.endRestore();
-    onProgress({ partition, records, bytes, done: total, total });
-  }
-
-  /** Rows come before what is joined to them: tables are read to their present end before streams begin. */
-  async #readTables(task: StreamTask): Promise<void> {
-    for (const source of sourcesOf(this.#options.sub)) {
-      const from = task.position(source.topic);
-      if (source.kind !== 'topic' || !source.bootstrap || from === undefined) continue;
-      const { topic } = source;
-      await readPartition(this.#options.client, {
-        topic,
-        partition: task.partition,
-        from,
-        onRecords: (records, nextOffset) =>
-          task.run({ topic, records, nextOffset, atEnd: true }, async () => undefined),
-      });
-    }
-  }
-}
-
-/** Waits for all, whatever fails. The values are of those that did not, in order. */
-async function settled<T>(
-  work: readonly Promise<T>[],
-): Promise<{ readonly values: T[]; readonly error: unknown }> {
-  const results = await Promise.allSettled(work);
-  const failed = results.find((result) => result.status === 'rejected');
-  const values = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  return { values, error: failed?.reason };
 }

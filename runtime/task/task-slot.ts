@@ -1,9 +1,13 @@
 import type { TopicName } from '../../schemas/topics.ts';
+import { settledWithin } from '../backoff.ts';
 import type { ReachflowError } from '../errors.ts';
+import type { RestoreProgress } from './changelog-restore.ts';
 import { nextLife, type TaskEvent, type TaskLife } from './lifecycle.ts';
 import type { KeptTask } from './state-service.ts';
 import type { StreamTask } from './stream-task.ts';
-import type { RestoreProgress } from './task-opener.ts';
+
+/** How long letting go waits for an attempt to open, ms: a broker that is away must not hold up who stops. */
+const OPENING_MS = 5_000;
 
 /** A partition that this worker holds, and the task on it. */
 export class TaskSlot {
@@ -26,6 +30,9 @@ export class TaskSlot {
   readonly ends = new Map<string, bigint>();
   ticking = false;
   kept: KeptTask | undefined;
+  readonly #gone = new AbortController();
+  #timer: NodeJS.Timeout | undefined;
+  #work: Promise<void> = Promise.resolve();
 
   constructor(partition: number) {
     this.partition = partition;
@@ -35,12 +42,43 @@ export class TaskSlot {
     this.life = nextLife(this.life, event);
   }
 
-  /** Waits for the epoch under way and lets go of the task. Idempotent. */
-  async release(): Promise<void> {
+  /** Aborted once the partition goes away, or the worker stops. */
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** Calls `then` in so many ms, instead of what was to be called before; never once the partition went away. */
+  wake(ms: number, then: () => void): void {
+    clearTimeout(this.#timer);
+    if (this.signal.aborted) return;
+    this.#timer = setTimeout(then, Math.max(0, ms));
+  }
+
+  /** Opens or closes its task: one after the other, and before it is let go of. `work` must not throw. */
+  does(work: () => Promise<void>): Promise<void> {
+    this.#work = this.#work.then(work);
+    return this.#work;
+  }
+
+  /** Lets go of the task, after the epoch under way. */
+  async drop(): Promise<void> {
     const { task, kept } = this;
     this.task = undefined;
     this.kept = undefined;
     await kept?.end();
     await task?.close();
+  }
+
+  /** Ends what it waits for and an attempt to open. */
+  abandon(): void {
+    clearTimeout(this.#timer);
+    this.#gone.abort();
+  }
+
+  /** The partition went away: waits for the epoch under way and lets go of the task. Idempotent. */
+  async release(): Promise<void> {
+    this.abandon();
+    await settledWithin(OPENING_MS, [this.#work]);
+    await this.drop();
   }
 }

@@ -4,7 +4,7 @@ import { Watermarks } from './watermarks.ts';
 
 describe('Watermarks', () => {
   it('are the minimum over channels, and unknown until each has one', () => {
-    const watermarks = new Watermarks(2);
+    const watermarks = new Watermarks(['a', 'b']);
     expect(watermarks.current).toBe(Number.NEGATIVE_INFINITY);
     expect(watermarks.advance(0, 10)).toBe(false);
     expect(watermarks.advance(1, 5)).toBe(true);
@@ -15,7 +15,7 @@ describe('Watermarks', () => {
   });
 
   it('leave idle channels out, until all are idle', () => {
-    const watermarks = new Watermarks(2);
+    const watermarks = new Watermarks(['a', 'b']);
     watermarks.advance(0, 10);
     watermarks.setIdle(1, true);
     expect([watermarks.current, watermarks.allIdle]).toEqual([10, false]);
@@ -28,7 +28,7 @@ describe('Watermarks', () => {
   });
 
   it('do not go back for a channel that wakes behind the others', () => {
-    const watermarks = new Watermarks(2);
+    const watermarks = new Watermarks(['a', 'b']);
     watermarks.setIdle(1, true);
     watermarks.advance(0, 100);
     watermarks.setIdle(1, false);
@@ -41,16 +41,31 @@ describe('Watermarks', () => {
   });
 
   it('are told apart by whether they changed, and come back from bytes', () => {
-    const watermarks = new Watermarks(2);
+    const watermarks = new Watermarks(['a', 'b']);
     expect(watermarks.takeChanged()).toBe(false);
     watermarks.advance(0, 10);
     watermarks.advance(1, -5.5);
     expect([watermarks.takeChanged(), watermarks.takeChanged()]).toEqual([true, false]);
-    const restored = new Watermarks(3);
+    const restored = new Watermarks(['a', 'b']);
     restored.restore(watermarks.encode());
     expect([restored.current, restored.of(0), restored.of(1)]).toEqual([-5.5, 10, -5.5]);
-    expect(restored.of(2)).toBe(Number.NEGATIVE_INFINITY);
     expect(restored.isIdle(0)).toBe(false);
+  });
+
+  it('come back to the channels of their names, when one was added and one is gone', () => {
+    const watermarks = new Watermarks(['a', 'gone', 'é/1']);
+    watermarks.advance(0, 10);
+    watermarks.advance(1, 20);
+    watermarks.advance(2, 30);
+    const restored = new Watermarks(['added', 'a', 'é/1']);
+    restored.restore(watermarks.encode());
+    expect([0, 1, 2].map((i) => restored.of(i))).toEqual([Number.NEGATIVE_INFINITY, 10, 30]);
+    // It is where it was, and waits for the new one.
+    expect(restored.current).toBe(10);
+    restored.advance(1, 40);
+    expect(restored.current).toBe(10);
+    restored.advance(0, 35);
+    expect(restored.current).toBe(30);
   });
 
   it('never go back, and never pass a channel that is not idle, whatever happens', () => {
@@ -60,7 +75,7 @@ describe('Watermarks', () => {
     );
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        const watermarks = new Watermarks(4);
+        const watermarks = new Watermarks(['a', 'b', 'c', 'd']);
         let last = Number.NEGATIVE_INFINITY;
         for (const action of steps) {
           const moved =

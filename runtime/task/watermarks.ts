@@ -5,20 +5,26 @@ export interface ChannelTime {
   readonly idle: boolean;
 }
 
+/** A stored channel, without its name. */
+const CHANNEL_BYTES = 2 + 8;
+
 /**
  * Watermarks of a task's channels. A channel is an input partition, or an upstream task whose records come through a
  * repartition topic. The task's watermark is the minimum over channels that are not idle (as in Flink), and never goes
  * back. While all are idle it is the minimum of all: an idle channel may still be told to go on.
  */
 export class Watermarks {
+  readonly #names: readonly Buffer[];
   readonly #watermarks: number[];
   readonly #idle: boolean[];
   #current = Number.NEGATIVE_INFINITY;
   #changed = false;
 
-  constructor(channels: number) {
-    this.#watermarks = new Array<number>(channels).fill(Number.NEGATIVE_INFINITY);
-    this.#idle = new Array<boolean>(channels).fill(false);
+  /** @param names of the channels, each another: what is stored goes by them, however many channels there come to be. */
+  constructor(names: readonly string[]) {
+    this.#names = names.map((name) => Buffer.from(name));
+    this.#watermarks = new Array<number>(names.length).fill(Number.NEGATIVE_INFINITY);
+    this.#idle = new Array<boolean>(names.length).fill(false);
   }
 
   /** The task's watermark, ms. */
@@ -75,19 +81,31 @@ export class Watermarks {
     return changed;
   }
 
-  /** Everything as bytes, for the task's state: a float64 each, the task's own first. */
+  /** Everything as bytes, for the task's state: the task's own as a float64, then each channel's, behind its name. */
   encode(): Buffer {
-    const bytes = Buffer.allocUnsafe(8 * (this.#watermarks.length + 1));
-    bytes.writeDoubleLE(this.#current, 0);
-    for (const [i, watermark] of this.#watermarks.entries())
-      bytes.writeDoubleLE(watermark, 8 * (i + 1));
+    const names = this.#names.reduce((sum, { length }) => sum + length, 0);
+    const bytes = Buffer.allocUnsafe(8 + names + CHANNEL_BYTES * this.#names.length);
+    let at = bytes.writeDoubleLE(this.#current, 0);
+    for (const [i, name] of this.#names.entries()) {
+      at = bytes.writeUInt16LE(name.length, at);
+      at += name.copy(bytes, at);
+      at = bytes.writeDoubleLE(this.of(i), at);
+    }
     return bytes;
   }
 
-  /** Goes on from what was encoded; channels are idle again only when they are found to be. */
+  /**
+   * Goes on from what was encoded: channels by their names, so that those of an added source begin anew, and the others
+   * do not. Channels are idle again only when they are found to be.
+   */
   restore(bytes: Buffer): void {
+    const channels = new Map(this.#names.map((name, i) => [name.toString(), i]));
     this.#current = bytes.readDoubleLE(0);
-    const known = Math.min(this.#watermarks.length, bytes.length / 8 - 1);
-    for (let i = 0; i < known; i += 1) this.#watermarks[i] = bytes.readDoubleLE(8 * (i + 1));
+    for (let at = 8; at < bytes.length; ) {
+      const end = at + 2 + bytes.readUInt16LE(at);
+      const channel = channels.get(bytes.toString('utf8', at + 2, end));
+      if (channel !== undefined) this.#watermarks[channel] = bytes.readDoubleLE(end);
+      at = end + 8;
+    }
   }
 }

@@ -3,7 +3,7 @@ import { keyValueStore, numberSerde, type WindowStore, windowStore } from '../st
 import type { TableSpec, TopologyBuilder } from '../topology/api.ts';
 import { defineTopology } from '../topology/builder.ts';
 import { tumbling } from '../topology/windows.ts';
-import { MINUTE, SECOND, show, shown, T0, webhook } from './samples.ts';
+import { MINUTE, SECOND, show, shown, T0, tenantCount, webhook, windows } from './samples.ts';
 import { type TestDriverOptions, TopologyTestDriver } from './topology-test-driver.ts';
 
 /** A manual in tests, fifth part: `process`, for what no other step does: stores, timers, tables, named outputs. */
@@ -123,6 +123,44 @@ describe('event-time timers', () => {
     await pipe('cancel', 1, 'a');
     await pipe('', 600, 'b');
     expect(show(driver)).toEqual([]);
+  });
+
+  it('are all in time for what follows, also when there are more than one epoch holds', async () => {
+    const due = 12_000;
+    await run((t) => {
+      t.stream('webhook.received')
+        .process<number>('burst', {
+          create: ({ timers, forward }) => ({
+            process: ({ payload }, { timestamp }) => {
+              for (let n = 0; n < Number(payload); n += 1)
+                timers.schedule('event', `${n}`, timestamp + MINUTE);
+              return undefined;
+            },
+            onTimer: (key, atMs) => forward(`tenant-${Number(key) % 2}`, 1, { timestamp: atMs }),
+          }),
+        })
+        .groupByKey()
+        .window(tumbling({ sizeMs: MINUTE, graceMs: 0 }))
+        .count('per-minute', { emit: 'close' })
+        .map('result', tenantCount)
+        .to('metric.tenant.count');
+    });
+    await pipe(String(due));
+    // The watermark passes the timers and the end of their window at once; a record more is behind it.
+    await driver.pipeAll(
+      'webhook.received',
+      [3_600, 7_200].map((seconds) => ({
+        key: 'k',
+        value: webhook({ payload: '0' }),
+        timestamp: T0 + seconds * SECOND,
+      })),
+    );
+    await driver.advanceWallClock(SECOND);
+    expect(driver.deadLetters()).toEqual([]);
+    expect(windows(driver).toSorted()).toEqual([
+      `tenant-0 60-120 s: ${due / 2}`,
+      `tenant-1 60-120 s: ${due / 2}`,
+    ]);
   });
 
   it('survive a crash, and say the same after it', async () => {

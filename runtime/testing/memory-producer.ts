@@ -1,5 +1,6 @@
 import type { ValueWriter } from '../../schemas/codec.ts';
 import { ReachflowError } from '../errors.ts';
+import { recordTooLarge } from '../kafka/epoch-batches.ts';
 import type { EpochOffset } from '../kafka/epoch-producer.ts';
 import { partitionOfKey } from '../kafka/murmur2.ts';
 import type { OutgoingRecord } from '../kafka/record.ts';
@@ -9,6 +10,11 @@ import { type CrashHook, type MemoryLog, SimulatedCrash } from './memory-log.ts'
 class MemoryEpoch implements TaskEpoch {
   readonly records: OutgoingRecord[] = [];
   bytes = 0;
+  readonly #limits: ReadonlyMap<string, number>;
+
+  constructor(limits: ReadonlyMap<string, number>) {
+    this.#limits = limits;
+  }
 
   get count(): number {
     return this.records.length;
@@ -24,8 +30,11 @@ class MemoryEpoch implements TaskEpoch {
   ): void {
     // The wire format has no room for others: a task that tries finds out here as in production.
     if (!Number.isSafeInteger(timestamp)) throw new RangeError(`timestamp ${timestamp}`);
+    const bytes = 24 + (key?.length ?? 0) + (value?.length ?? 0);
+    const limit = this.#limits.get(topic) ?? Number.POSITIVE_INFINITY;
+    if (bytes > limit) throw recordTooLarge(topic, bytes, limit);
     this.records.push({ topic, partition, key, value, timestamp, headers });
-    this.bytes += 24 + (key?.length ?? 0) + (value?.length ?? 0);
+    this.bytes += bytes;
   }
 
   appendWith(
@@ -58,10 +67,18 @@ export class MemoryProducer implements TaskProducer {
   readonly #id: string;
   readonly #epoch: number;
   readonly #hook: CrashHook;
+  readonly #limits: ReadonlyMap<string, number>;
   #failed: unknown;
 
-  private constructor(log: MemoryLog, id: string, epoch: number, hook: CrashHook) {
+  private constructor(
+    log: MemoryLog,
+    id: string,
+    epoch: number,
+    hook: CrashHook,
+    limits: ReadonlyMap<string, number>,
+  ) {
     this.#log = log;
+    this.#limits = limits;
     this.#id = id;
     this.#epoch = epoch;
     this.#hook = hook;
@@ -72,11 +89,12 @@ export class MemoryProducer implements TaskProducer {
     log: MemoryLog,
     id: string,
     hook: CrashHook = () => undefined,
+    limits: ReadonlyMap<string, number> = new Map(),
   ): Promise<MemoryProducer> {
     await hook('before-open', id);
     const epoch = log.initProducer(id);
     await hook('after-open', id);
-    return new MemoryProducer(log, id, epoch, hook);
+    return new MemoryProducer(log, id, epoch, hook, limits);
   }
 
   partitionCount(topic: string): number {
@@ -88,7 +106,7 @@ export class MemoryProducer implements TaskProducer {
   }
 
   begin(): MemoryEpoch {
-    return new MemoryEpoch();
+    return new MemoryEpoch(this.#limits);
   }
 
   async commit(epoch: TaskEpoch, offsets: readonly EpochOffset[]): Promise<TaskCommit> {

@@ -1,7 +1,6 @@
 import { pino } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { changelogOf, type TopicName } from '../../schemas/topics.ts';
-import type { waitWithHeartbeat } from '../backoff.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { StateBackend } from '../state/backend.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
@@ -28,7 +27,10 @@ export interface MemoryTaskOptions {
   readonly state?: TaskStateOptions;
   readonly hook?: CrashHook;
   readonly tracing?: Tracing;
-  readonly wait?: typeof waitWithHeartbeat;
+  /** Bytes of the largest record that a topic takes; any by default. */
+  readonly limits?: ReadonlyMap<string, number>;
+  /** Deletes the changelog before an offset; by default that is done at once. */
+  readonly onBoundary?: (offset: bigint) => Promise<void>;
 }
 
 const SILENT = pino({ level: 'silent' });
@@ -38,10 +40,10 @@ const SILENT = pino({ level: 'silent' });
  * tables. @throws what the hook throws, and as `StreamTask.run`.
  */
 export async function openMemoryTask(options: MemoryTaskOptions): Promise<StreamTask> {
-  const { log, pipeline, sub, partition, hook, wait } = options;
+  const { log, pipeline, sub, partition, hook } = options;
   const group = groupOf(pipeline, sub.name);
   const id = `${group}.${partition}`;
-  const producer = await MemoryProducer.open(log, id, hook);
+  const producer = await MemoryProducer.open(log, id, hook, options.limits);
   const positions = new Map<string, bigint>();
   for (const { topic } of sourcesOf(sub)) {
     if (partition >= log.partitionCount(topic)) continue;
@@ -56,8 +58,10 @@ export async function openMemoryTask(options: MemoryTaskOptions): Promise<Stream
     state,
     positions,
     logger: SILENT,
-    onBoundary: (offset) => log.deleteBefore(changelog, partition, offset),
-    ...(wait === undefined ? {} : { wait }),
+    onBoundary: (offset) => {
+      if (options.onBoundary !== undefined) return options.onBoundary(offset);
+      return log.deleteBefore(changelog, partition, offset);
+    },
   });
   await task.start();
   for (const source of sourcesOf(sub)) {
@@ -94,7 +98,7 @@ function restoreState(options: MemoryTaskOptions, changelog: string): TaskState 
 
 /**
  * Lets a task process what its partition of a topic has for it, at most `limit` records. Returns whether there was
- * anything. @throws as `StreamTask.run`.
+ * anything; false while a record waits to be tried again. @throws as `StreamTask.run`.
  */
 export async function feed(
   task: StreamTask,
@@ -103,11 +107,11 @@ export async function feed(
   limit?: number,
 ): Promise<boolean> {
   const position = task.position(topic);
-  if (position === undefined) return false;
+  if (position === undefined || task.waitsUntil !== undefined) return false;
   const { records, nextOffset, atEnd } = log.read(topic, task.partition, position, limit);
   if (records.length > 0) {
-    await task.run({ topic, records, nextOffset, atEnd }, () => Promise.resolve());
-    return true;
+    const isDone = await task.run({ topic, records, nextOffset, atEnd }, () => Promise.resolve());
+    return isDone || task.position(topic) !== position;
   }
   if (nextOffset > position) {
     await task.skipTo(topic, nextOffset);

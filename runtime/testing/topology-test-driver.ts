@@ -255,9 +255,7 @@ export class TopologyTestDriver {
    */
   async advanceWallClock(ms: number): Promise<void> {
     this.#now += ms;
-    await this.#attempt(async () => {
-      for (const task of this.#tasks) await task.resume();
-    });
+    await this.#attempt();
     await this.#attempt(async () => {
       for (const task of this.#tasks) await task.tick();
     });

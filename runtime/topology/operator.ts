@@ -19,7 +19,8 @@ export interface Operator {
   /** Once, with the state restored, before the first record. */
   start?(): void;
   /**
-   * Event time has come to a time asked for by `wakeAt`. Returns the next time to wake at; Infinity for none.
+   * Event time has come to a time asked for by `wakeAt`. Returns the next time to wake at; Infinity for none; one that
+   * has come already when there is more to do than an epoch should hold: the rest is asked for in the next one.
    * @param watermark of the task, ms.
    */
   onWatermark?(watermark: number): number;

@@ -1,9 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { stackConfigSchema } from '../../compose/config.ts';
-import { downStack, killComponent, startComponent, upStack } from '../../compose/stack.ts';
+import { killComponent, startComponent } from '../../compose/stack.ts';
 import { webhookConfigSchema } from '../../connectors/webhook/config.ts';
 import { signHmac } from '../../connectors/webhook/schemes/hmac.ts';
 import {
@@ -18,12 +14,13 @@ import { planTopics } from '../../runtime/topic-plan.ts';
 import { TopicCodec } from '../../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../../schemas/registry.ts';
 import { decodedTopic, eventually, testLogger } from '../support/kafka.ts';
+import { type OwnStack, startOwnStack } from '../support/own-stack.ts';
 import { ReachflowProcess } from '../support/reachflow-process.ts';
 
 const SECRET = 'a-secret-of-this-test-only';
 
 describe('webhooks while the broker is away', () => {
-  let dir: string;
+  let own: OwnStack;
   let client: KafkaClient;
   let codec: TopicCodec;
   let publisher: OwnedPublisher;
@@ -32,14 +29,8 @@ describe('webhooks while the broker is away', () => {
   const answers = new Map<string, number>();
 
   beforeAll(async () => {
-    dir = await mkdtemp(join(tmpdir(), 'reachflow-broker-away-'));
-    const { endpoints } = await upStack({
-      engine: 'embedded',
-      dir,
-      cacheDir: process.env['REACHFLOW_STACK_CACHE_DIR'] ?? stackConfigSchema.parse({}).cacheDir,
-      components: ['kafka', 'registry'],
-      onProgress: () => undefined,
-    });
+    own = await startOwnStack('broker-away');
+    const { endpoints } = own;
     client = createKafkaClient(
       kafkaConfigSchema.parse({ brokers: endpoints.kafka.brokers }),
       testLogger,
@@ -69,8 +60,7 @@ describe('webhooks while the broker is away', () => {
     await worker?.end('SIGTERM');
     await webhook?.stop();
     await publisher?.close().catch(() => undefined);
-    await downStack(dir);
-    await rm(dir, { recursive: true, force: true });
+    await own?.remove();
   }, 60_000);
 
   async function post(deliveryId: string): Promise<Response> {
@@ -98,13 +88,13 @@ describe('webhooks while the broker is away', () => {
   it('answers 503 with Retry-After, recovers by itself, and has stored just what it accepted', async () => {
     for (const { status } of await batch('before')) expect(status).toBe(202);
 
-    await killComponent(dir, 'kafka', 'SIGKILL');
+    await killComponent(own.dir, 'kafka', 'SIGKILL');
     for (const response of await batch('away')) {
       expect(response.status).toBe(503);
       expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0);
     }
 
-    await startComponent(dir, 'kafka');
+    await startComponent(own.dir, 'kafka');
     let attempt = 0;
     await eventually(
       'accepts again',

@@ -300,11 +300,10 @@ export class Simulation {
         continue;
       }
       this.#count(from < position ? 'batch again' : 'batch');
-      member.begin(() =>
-        records.length === 0
-          ? task.skipTo(topic, nextOffset)
-          : task.run({ topic, records, nextOffset, atEnd }, () => Promise.resolve()),
-      );
+      member.begin(async () => {
+        if (records.length === 0) await task.skipTo(topic, nextOffset);
+        else await task.run({ topic, records, nextOffset, atEnd }, () => Promise.resolve());
+      });
       return true;
     }
     return false;

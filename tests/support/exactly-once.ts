@@ -15,6 +15,7 @@ import { ReachflowProcess } from './reachflow-process.ts';
 const BATCH = 200;
 const PAUSE_MS = 200;
 const KEYS = 200;
+const PUBLISH_ATTEMPTS = 50;
 
 function webhook(i: number): WebhookReceived {
   const at = Date.now();
@@ -64,7 +65,7 @@ export class ExactlyOnceTrial {
       await Promise.all(
         withRepeats.map((value) => {
           const key = `${value.tenant_id}:${value.entity_id}`;
-          return publisher.publish('webhook.received', { key, value });
+          return untilPublished(() => publisher.publish('webhook.received', { key, value }));
         }),
       );
       await delay(PAUSE_MS);
@@ -107,6 +108,19 @@ export class ExactlyOnceTrial {
     this.#loading = false;
     for (const worker of this.#workers) await worker.end('SIGKILL');
     await this.#publishing?.catch(() => undefined);
+  }
+}
+
+/** As senders do. Repeated ones are dropped by the pipeline; no key comes twice in a batch. */
+async function untilPublished(publish: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await publish();
+      return;
+    } catch (error) {
+      if (attempt === PUBLISH_ATTEMPTS) throw error;
+      await delay(PAUSE_MS);
+    }
   }
 }
 

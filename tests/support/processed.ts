@@ -10,7 +10,7 @@ const LOOKS = 3;
 export async function untilProcessed(
   client: KafkaClient,
   { name, subTopologies }: Topology,
-  timeoutMs = 60_000,
+  timeoutMs = 120_000,
 ): Promise<void> {
   const sources = subTopologies.flatMap((sub) =>
     sourcesOf(sub).map(({ topic }) => ({ group: groupOf(name, sub.name), topic })),

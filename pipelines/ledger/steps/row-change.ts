@@ -1,4 +1,4 @@
-import { VERSION_HEADER } from '../../../runtime/delivery/sink-runner.ts';
+import { VERSION_HEADER } from '../../../runtime/delivery/decode.ts';
 import type { ProcessSpec } from '../../../runtime/operators/process-api.ts';
 import { dlq, drop, type Outcome, ok } from '../../../runtime/topology/outcome.ts';
 import { type CdcEnvelope, readEnvelope } from '../../../schemas/envelope.ts';

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { TaskReport, WorkerMessage, WorkerSettings } from './settings.ts';
 
 const SCRIPT = new URL('./worker.ts', import.meta.url).pathname;
-const STATUS_MS = 5_000;
+/** How long a worker may take to answer, ms: on a machine that others use, too, it may not run for a while. */
+const STATUS_MS = 30_000;
 
 /** A worker of a trial as a process of its own. Its log is in a file, for a failing test. */
 export class TrialWorker {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect } from 'vitest';
+import { expect, vi } from 'vitest';
 import type { StackEndpoints } from '../../../compose/endpoints.ts';
 import { ensureTopics } from '../../../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../../../runtime/kafka/client.ts';
@@ -22,7 +22,12 @@ import { trialTopology } from './topology.ts';
 import { expectExactlyOnce } from './verdict.ts';
 
 const PARTITIONS = 4;
-const CLOSED_MS = 60_000;
+const CLOSED_MS = 120_000;
+/** Longest trial, ms: less than its test may take, so that what failed is told, and its processes are ended. */
+const TRIAL_MS = 230_000;
+
+// A trial takes a minute at most, unless others use the machine, too.
+vi.setConfig({ testTimeout: TRIAL_MS + 20_000 });
 
 export interface WorkerOptions
   extends Partial<Omit<WorkerSettings, 'brokers' | 'registryUrl' | 'namespace'>> {
@@ -169,9 +174,6 @@ export class Trial {
     else process.stderr.write(`logs of the trial's workers: ${this.#dir}\n`);
   }
 }
-
-/** Longest trial, ms: less than a test may take, so that what failed is told, and its processes are ended. */
-const TRIAL_MS = 110_000;
 
 /** Runs a trial, and leaves no process behind, whatever fails: then the workers' logs are kept. */
 export async function withTrial(

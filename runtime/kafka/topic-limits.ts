@@ -1,0 +1,55 @@
+import { QUESTION, withCluster } from './admin.ts';
+import type { KafkaClient } from './client.ts';
+import type { Broker } from './kafkajs-internals.ts';
+
+/** What of KafkaJS's brokers is asked here only. */
+interface DescribingBroker extends Broker {
+  describeConfigs(request: {
+    readonly resources: readonly {
+      readonly type: number;
+      readonly name: string;
+      readonly configNames: readonly string[];
+    }[];
+    readonly includeSynonyms: boolean;
+  }): Promise<{
+    readonly resources: readonly {
+      readonly resourceName: string;
+      readonly configEntries: readonly { readonly configValue: string | null }[];
+    }[];
+  }>;
+}
+
+/** Kafka's number of a topic among what has settings. */
+const TOPIC_RESOURCE = 2;
+
+/**
+ * `max.message.bytes` of topics by logical name, as it is set now: the largest batch that each takes.
+ * @throws ReachflowError `KAFKA_UNAVAILABLE` (retry: backoff), also when a topic does not exist.
+ */
+export async function topicLimits(
+  client: KafkaClient,
+  topics: readonly string[],
+): Promise<Map<string, number>> {
+  const request = {
+    includeSynonyms: false,
+    resources: topics.map((topic) => ({
+      type: TOPIC_RESOURCE,
+      name: client.physical(topic),
+      configNames: ['max.message.bytes'],
+    })),
+  };
+  return withCluster(client, 'settings of topics cannot be read', async (cluster) => {
+    const { resources } = await cluster.retrying(QUESTION, async () =>
+      cluster.call(await cluster.anyBroker(), (broker) =>
+        (broker as DescribingBroker).describeConfigs(request),
+      ),
+    );
+    return new Map(
+      resources.flatMap(({ resourceName, configEntries }) => {
+        const topic = client.logical(resourceName);
+        const limit = Number(configEntries[0]?.configValue);
+        return topic === undefined || !(limit > 0) ? [] : [[topic, limit] as const];
+      }),
+    );
+  });
+}
