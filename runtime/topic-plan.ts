@@ -5,6 +5,7 @@ import {
   dlqOf,
   isActive,
   isTopicName,
+  retryOf,
   type TopicName,
   topicNames,
   topics,
@@ -49,6 +50,11 @@ function dlq(topic: string, consumer: string, partitions: number): TopicPlan {
     maxMessageBytes: recordBytes + 65_536,
     partitions,
   };
+}
+
+/** Where records of a consumer's DLQ come back to it, and sinks keep what they could not write yet. */
+function retry(topic: string, consumer: string, partitions: number): TopicPlan {
+  return { ...dlq(topic, consumer, partitions), name: retryOf(topic, consumer) };
 }
 
 /**
@@ -128,6 +134,7 @@ function topologyTopics(
       const width =
         source.kind === 'topic' ? partitionsOf(source.topic) : (widths.get(source.topic) ?? 1);
       plans.push(dlq(source.topic, topology.name, width));
+      plans.push(retry(source.topic, topology.name, width));
     }
   }
   return plans;

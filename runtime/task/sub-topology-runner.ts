@@ -17,7 +17,7 @@ import type { PartitionBatch } from '../kafka/record.ts';
 import type { TaskStatus } from '../observability/process-status.ts';
 import { taskStatusOf } from '../observability/task-status.ts';
 import type { FollowedTable } from '../state/broadcast-table.ts';
-import { groupOf, sourcesOf } from '../topology/graph.ts';
+import { groupOf, inputsOf, sourcesOf } from '../topology/graph.ts';
 import { asFatal, isFenced, isRetriable } from './failures.ts';
 import type { StreamTask } from './stream-task.ts';
 import { TaskOpener, type TaskOpenerOptions } from './task-opener.ts';
@@ -92,7 +92,7 @@ export class SubTopologyRunner implements PartitionHandler {
     const { pipeline } = this.#options;
     this.#consumer = await startPartitionConsumer(client, {
       group: this.name,
-      topics: sourcesOf(sub).map(({ topic }) => topic),
+      topics: inputsOf(pipeline, sub).map(({ topic }) => topic),
       handler: this,
       minBytes: 16_384,
       maxWaitMs: client.config.fetchMaxWaitMs,

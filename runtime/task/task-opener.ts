@@ -14,7 +14,7 @@ import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { StateIdentity } from '../state/contract.ts';
 import { MemoryBackend } from '../state/memory-backend.ts';
 import { storesOf, TaskState } from '../state/task-state.ts';
-import { groupOf, type SubTopology, sinksOf, sourcesOf } from '../topology/graph.ts';
+import { groupOf, inputsOf, type SubTopology, sinksOf, sourcesOf } from '../topology/graph.ts';
 import { isOfLog } from './lineage.ts';
 import type { StateService } from './state-service.ts';
 import { StreamTask } from './stream-task.ts';
@@ -128,10 +128,10 @@ export class TaskOpener {
 
   /** By partition and source topic: what is committed, or else where the topic begins. */
   async #positions(partitions: readonly number[]): Promise<Map<number, SourcePosition[]>> {
-    const { client, sub, partitionsOf } = this.#options;
+    const { client, sub, pipeline, partitionsOf } = this.#options;
     const result = new Map(partitions.map((partition) => [partition, [] as SourcePosition[]]));
     await Promise.all(
-      sourcesOf(sub).map(async ({ topic }) => {
+      inputsOf(pipeline, sub).map(async ({ topic }) => {
         const own = partitions.filter((partition) => partition < partitionsOf(topic));
         const [committed, offsets] = await Promise.all([
           committedOffsets(client, this.#group, topic),
