@@ -1,7 +1,7 @@
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { retryOf, type TopicName } from '../../schemas/topics.ts';
 import { deadLetter } from '../delivery/dead-letter.ts';
-import { originOf } from '../delivery/retry-record.ts';
+import { originOf } from '../delivery/redrive-record.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
 import { PackedEntry, unpackBatch } from '../operators/packed-batch.ts';

@@ -6,7 +6,7 @@ import {
   type TopicValue,
 } from '../../schemas/topics.ts';
 import { type DeadLetterInfo, deadLetterInfo } from '../delivery/dead-letter.ts';
-import { redrivenRecord } from '../delivery/retry-record.ts';
+import { redrivenRecord } from '../delivery/redrive-record.ts';
 import { partitionOfKey } from '../kafka/murmur2.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
 import type { StoreSpec } from '../state/contract.ts';
@@ -185,14 +185,21 @@ export class TopologyTestDriver {
     await this.#attempt();
   }
 
-  /** Sends a dead letter back to where it failed, as `reachflow dlq redrive` does; with another value when one is given. */
+  /**
+   * Sends a dead letter back to where it failed, as `reachflow dlq redrive` does; with another value, and the key as
+   * this driver writes keys, when they are given.
+   */
   async redrive<T extends TopicName>(
     { info, record }: ReadDeadLetter,
-    patched?: { readonly topic: T; readonly value: TopicValue<T> },
+    patched?: { readonly topic: T; readonly value: TopicValue<T> | null; readonly key?: string },
   ): Promise<void> {
-    const value =
-      patched === undefined ? record.value : this.#codec.encode(patched.topic, patched.value);
-    const again = redrivenRecord(record, 'test', this.#now, value);
+    const letter = { ...record };
+    if (patched?.key !== undefined) letter.key = this.#codec.encodeKey(patched.topic, patched.key);
+    if (patched !== undefined) {
+      const { topic, value } = patched;
+      letter.value = value === null ? null : this.#codec.encode(topic, value);
+    }
+    const again = redrivenRecord(letter, 'test', this.#now);
     this.#log.append(again.topic, info.partition, again);
     await this.#attempt();
   }

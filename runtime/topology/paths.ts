@@ -1,4 +1,4 @@
-import type { GraphNode } from './graph.ts';
+import type { GraphNode, Topology } from './graph.ts';
 
 /** Which nodes of a sub-topology come behind which. */
 export class Paths {
@@ -8,10 +8,6 @@ export class Paths {
   /** @param nodes in topological order. */
   constructor(nodes: readonly GraphNode[]) {
     this.#nodes = nodes;
-  }
-
-  has(name: string): boolean {
-    return this.#nodes.some((node) => node.name === name);
   }
 
   /** Whether records of `from` can come to `to`; a node does not lead to itself. */
@@ -39,4 +35,21 @@ export class Paths {
   concerns(step: string, failed: string): boolean {
     return step === failed || this.leads(step, failed) || this.leads(failed, step);
   }
+}
+
+/** Steps whose state a record may pass twice: they take it for a repeat, or set the same again. */
+const REPEATABLE: readonly string[] = ['dedup', 'async map', 'table'];
+
+/**
+ * Steps with state that lead to the one that gave up on a record: a redriven record passes them again, and what they
+ * count is counted twice.
+ */
+export function repeatedBefore({ subTopologies }: Topology, failed: string): string[] {
+  return subTopologies.flatMap(({ nodes }) => {
+    const paths = new Paths(nodes);
+    return nodes
+      .filter(({ stores, operation }) => stores.length > 0 && !REPEATABLE.includes(operation))
+      .filter(({ name }) => paths.leads(name, failed))
+      .map(({ name }) => name);
+  });
 }

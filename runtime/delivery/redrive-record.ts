@@ -3,11 +3,11 @@ import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 import { DLQ_HEADER_PREFIX, deadLetterInfo } from './dead-letter.ts';
 
 /** When a record of a retry topic may be tried again, ms since the epoch. */
-export const RETRY_DUE_HEADER = 'reachflow.retry.due';
+const RETRY_DUE_HEADER = 'reachflow.retry.due';
 /** How often it was tried since it came to the retry topic. */
-export const RETRY_ATTEMPTS_HEADER = 'reachflow.retry.attempts';
+const RETRY_ATTEMPTS_HEADER = 'reachflow.retry.attempts';
 /** When it failed first, ms since the epoch. */
-export const RETRY_FIRST_FAILURE_HEADER = 'reachflow.retry.first_failure';
+const RETRY_FIRST_FAILURE_HEADER = 'reachflow.retry.first_failure';
 /** The redrive that sent the record; only on records that come from a DLQ. */
 export const REDRIVE_HEADER = 'reachflow.redrive';
 
@@ -37,10 +37,16 @@ export function originOf(record: KafkaRecord): Origin | undefined {
   if (topic === '' || ![partition, offset, timestamp].every((digits) => /^\d+$/.test(digits))) {
     return undefined;
   }
+  const {
+    [RETRY_DUE_HEADER]: _due,
+    [RETRY_ATTEMPTS_HEADER]: _attempts,
+    [RETRY_FIRST_FAILURE_HEADER]: _firstFailure,
+    ...headers
+  } = record.headers;
   return {
     topic,
     partition: Number(partition),
-    record: { ...record, offset: BigInt(offset), timestamp: Number(timestamp) },
+    record: { ...record, offset: BigInt(offset), timestamp: Number(timestamp), headers },
     step: text('step'),
   };
 }
@@ -68,6 +74,7 @@ export function redrivenRecord(
     headers: {
       ...letter.headers,
       [`${DLQ_HEADER_PREFIX}replay_count`]: String(replayCount + 1),
+      [`${DLQ_HEADER_PREFIX}attempts`]: '0',
       [RETRY_DUE_HEADER]: String(nowMs),
       [RETRY_ATTEMPTS_HEADER]: '0',
       [RETRY_FIRST_FAILURE_HEADER]: String(firstFailure),
