@@ -4,6 +4,8 @@ import { createClickhouseSink } from './clickhouse/sink.ts';
 import type { SinkDeps } from './deps.ts';
 import { type ElasticsearchConfig, elasticsearchConfigSchema } from './elasticsearch/config.ts';
 import { createElasticsearchSink } from './elasticsearch/sink.ts';
+import type { PlanEvolution } from './evolution.ts';
+import type { TableModel } from './fields.ts';
 import { type PostgresConfig, postgresConfigSchema } from './postgres/config.ts';
 import { createPostgresSink } from './postgres/sink.ts';
 
@@ -27,6 +29,10 @@ export interface SinkEntry {
   readonly name: string;
   /** Makes the sink from its section. Connects only when opened. */
   readonly createSink: (config: SinkConfigs, deps: SinkDeps) => Sink;
+  /** What its store has to do under another schema: `evolution.ts` of the sink. */
+  readonly planEvolution?: PlanEvolution;
+  /** Fields of the store's mapping of a topic, where it allows only so many. */
+  readonly fieldBudget?: (model: TableModel) => { readonly used: number; readonly limit: number };
 }
 
 /** All sinks. A new one gets a line here and one above. */
