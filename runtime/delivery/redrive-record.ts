@@ -55,20 +55,19 @@ export function originOf(record: KafkaRecord): Origin | undefined {
  * A dead letter on its way back to the consumer that gave up on it, and to no other: to its retry topic, due at once,
  * with the letter's headers and one more replay counted.
  * @param run names the redrive, for whoever looks at the record later.
- * @param value instead of the letter's own.
+ * @param info the letter's, where it was read already.
  */
 export function redrivenRecord(
   letter: KafkaRecord,
   run: string,
   nowMs: number,
-  value: Buffer | null = letter.value,
+  { topic, consumer, partition, replayCount, firstFailure } = deadLetterInfo(letter),
 ): Required<OutgoingRecord> {
-  const { topic, consumer, partition, replayCount, firstFailure } = deadLetterInfo(letter);
   return {
     topic: retryOf(topic, consumer),
     partition,
     key: letter.key,
-    value,
+    value: letter.value,
     // Retention counts from now; when it first came is in the headers.
     timestamp: nowMs,
     headers: {

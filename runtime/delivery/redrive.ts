@@ -194,7 +194,8 @@ class Run {
       if (value === undefined) continue;
       done.push(letter);
       if (!sends) continue;
-      const { topic, partition, key, headers } = redrivenRecord(letter.record, audit.run, now);
+      const { record, info } = letter;
+      const { topic, partition, key, headers } = redrivenRecord(record, audit.run, now, info);
       batch.append(topic, partition, key, value, now, headers);
     }
     for (const entry of this.#resolved(done, now)) {

@@ -77,7 +77,9 @@ describe('the DLQ workbench on a pipeline that runs', () => {
       (await decodedTopic(client, codec, 'event.recorded')).map(({ event_id }) => event_id);
     await eventually('two letters', async () => {
       let letters = 0;
-      await readDlq(client, 'webhook.received.events.dlq', () => void (letters += 1));
+      await readDlq(client, 'webhook.received.events.dlq', () => {
+        letters += 1;
+      });
       return letters === 2;
     });
 
