@@ -20,7 +20,7 @@ import type { Observability } from '../runtime/observability/observability.ts';
 import { announce } from '../runtime/observability/process-status.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
-import { groupOf, sourcesOf } from '../runtime/topology/graph.ts';
+import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
 import { type SinkConfigs, sinks } from '../sinks/registry.ts';
@@ -68,7 +68,7 @@ export function watchedGroups(
   const tasks = activePipelines(config.pipelines).flatMap(({ name, subTopologies }) =>
     subTopologies.map((sub) => ({
       group: groupOf(name, sub.name),
-      topics: sourcesOf(sub).map(({ topic }) => topic),
+      topics: inputsOf(name, sub).map(({ topic }) => topic),
     })),
   );
   const stores = sinks.map(({ name, createSink }) => ({

@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
+import { schemasCommand } from './commands/schemas.ts';
 import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
 import { topologyCommand } from './commands/topology.ts';
@@ -19,6 +20,7 @@ const commands: readonly (() => Command)[] = [
   statusCommand,
   () => topologyCommand(pipelines),
   dlqCommand,
+  schemasCommand,
   checkpointCommand,
   proveCommand,
   configCommand,
@@ -33,6 +35,8 @@ Examples:
   reachflow run --workers 4           the same, spread over four processes
   reachflow topology events           the steps, topics and stores of a pipeline
   reachflow dlq list                  what could not be delivered, and why
+  reachflow dlq redrive FINGERPRINT   send it back, once what was wrong is mended
+  reachflow schemas check             what a changed schema means, before it is rolled out
   reachflow prove --minutes 5         exactly once, by killing everything and counting
 
 Documentation: README.md and docs/ of the package. REACHFLOW_DEBUG=1 shows where an error came from.

@@ -56,6 +56,11 @@ function letters(name: string, topic: string, partitions: number): TopicPlan {
   };
 }
 
+/** Where records of a consumer's DLQ come back to it, and sinks keep what they could not write yet. */
+function retry(topic: string, consumer: string, partitions: number): TopicPlan {
+  return { ...dlq(topic, consumer, partitions), name: retryOf(topic, consumer) };
+}
+
 /**
  * Never expires: a changelog is shortened by its task when it has rewritten what is in it, a repartition topic by its
  * reader when it has read it.
@@ -133,6 +138,7 @@ function topologyTopics(
       const width =
         source.kind === 'topic' ? partitionsOf(source.topic) : (widths.get(source.topic) ?? 1);
       plans.push(dlq(source.topic, topology.name, width));
+      plans.push(retry(source.topic, topology.name, width));
     }
   }
   return plans;

@@ -91,6 +91,16 @@ export class TopicCodec {
     }
   }
 
+  /**
+   * Lets values be written to a topic of ours in the schema that we read `topic` in, also where others write `topic`:
+   * `encode` uses it from then on. @param target physical name of the topic that the values go to.
+   */
+  async registerFor(topic: TopicName, target: string): Promise<void> {
+    if (this.#writeIds.has(topic)) return;
+    const id = await this.#registry.register(`${target}-value`, readerSchemaText(topic));
+    this.#writeIds.set(topic, id);
+  }
+
   /** @throws ReachflowError `SCHEMA_MISMATCH` listing each path of the value that does not fit. */
   encode<T extends TopicName>(topic: T, value: TopicValue<T>): Buffer {
     const id = this.#writeIds.get(topic);

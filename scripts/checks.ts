@@ -35,6 +35,8 @@ const checks: readonly Check[] = [
     ],
   },
   { name: 'generated', command: [...bin('scripts', 'generate.ts'), '--check'] },
+  // Of a clone of a single commit, that commit: what is committed is then compared to itself.
+  { name: 'schemas', command: bin('scripts', 'check-schemas.ts') },
   { name: 'docs', command: bin('scripts', 'check-docs.ts') },
   {
     name: 'compose',

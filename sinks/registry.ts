@@ -1,10 +1,15 @@
 import type { Sink } from '../runtime/delivery/sink.ts';
 import { type ClickhouseConfig, clickhouseConfigSchema } from './clickhouse/config.ts';
+import { planEvolution as planClickhouse } from './clickhouse/evolution.ts';
 import { createClickhouseSink } from './clickhouse/sink.ts';
 import type { SinkDeps } from './deps.ts';
 import { type ElasticsearchConfig, elasticsearchConfigSchema } from './elasticsearch/config.ts';
+import { fieldBudget, planEvolution as planElasticsearch } from './elasticsearch/evolution.ts';
 import { createElasticsearchSink } from './elasticsearch/sink.ts';
+import type { PlanEvolution } from './evolution.ts';
+import type { TableModel } from './fields.ts';
 import { type PostgresConfig, postgresConfigSchema } from './postgres/config.ts';
+import { planEvolution as planPostgres } from './postgres/evolution.ts';
 import { createPostgresSink } from './postgres/sink.ts';
 
 /** The sections of the configuration that sinks read, by section name. */
@@ -27,17 +32,28 @@ export interface SinkEntry {
   readonly name: string;
   /** Makes the sink from its section. Connects only when opened. */
   readonly createSink: (config: SinkConfigs, deps: SinkDeps) => Sink;
+  /** What its store has to do under another schema: `evolution.ts` of the sink. */
+  readonly planEvolution?: PlanEvolution;
+  /** Fields of the store's mapping of a topic, where it allows only so many. */
+  readonly fieldBudget?: (model: TableModel) => { readonly used: number; readonly limit: number };
 }
 
 /** All sinks. A new one gets a line here and one above. */
 export const sinks: readonly SinkEntry[] = [
-  { name: 'postgres', createSink: (config, deps) => createPostgresSink(config.postgres, deps) },
+  {
+    name: 'postgres',
+    createSink: (config, deps) => createPostgresSink(config.postgres, deps),
+    planEvolution: planPostgres,
+  },
   {
     name: 'clickhouse',
     createSink: (config, deps) => createClickhouseSink(config.clickhouse, deps),
+    planEvolution: planClickhouse,
   },
   {
     name: 'elasticsearch',
     createSink: (config, deps) => createElasticsearchSink(config.elasticsearch, deps),
+    planEvolution: planElasticsearch,
+    fieldBudget,
   },
 ];

@@ -1,214 +1,160 @@
 import { Command, InvalidArgumentError } from 'commander';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
-import { dlqTopics, readDlq } from '../../runtime/delivery/dlq-reader.ts';
-import { ReachflowError } from '../../runtime/errors.ts';
-import { createLogger } from '../../runtime/observability/logger.ts';
-import type { TopicCodec } from '../../schemas/codec.ts';
-import { isTopicName } from '../../schemas/topics.ts';
-import { loadAppConfig } from '../config.ts';
-import { line, table } from '../output.ts';
-import { kafkaOf } from '../product.ts';
+import { openDlqContext } from '../dlq/context.ts';
+import { list, show } from '../dlq/list.ts';
+import { drop, preview, redrive } from '../dlq/resolve.ts';
+import { parseSince, type Selection } from '../dlq/selection.ts';
 
-interface Group {
-  readonly fingerprint: string;
-  readonly dlq: string;
-  readonly code: string;
-  readonly step: string;
-  readonly sample: string;
-  count: number;
-  last: number;
-}
-
-interface ListOptions {
+interface FilterOptions {
   readonly topic?: string;
-  readonly limit: number;
-  readonly groups?: boolean;
-  readonly json?: boolean;
+  readonly consumer?: string;
+  readonly code?: string;
+  readonly since?: number;
+  readonly where: readonly string[];
   readonly config?: string;
 }
 
-/** The newest `limit` letters of all DLQs, and how many there are of each kind of failure. */
-class Collected {
-  readonly groups = new Map<string, Group>();
-  #newest: DeadLetter[] = [];
-  readonly #limit: number;
-  total = 0;
+interface ListOptions extends FilterOptions {
+  readonly limit: number;
+  readonly all?: boolean;
+  readonly groups?: boolean;
+  readonly json?: boolean;
+}
 
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
+interface RedriveOptions extends FilterOptions {
+  readonly patch?: string;
+  readonly dryRun?: boolean;
+  readonly maxReplays: number;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
 
-  add(letter: DeadLetter): void {
-    const { info, dlq } = letter;
-    this.total += 1;
-    const group = this.groups.get(info.fingerprint);
-    if (group === undefined) {
-      const { fingerprint, code, step, message, lastFailure } = info;
-      this.groups.set(fingerprint, {
-        fingerprint,
-        dlq,
-        code,
-        step,
-        sample: message,
-        count: 1,
-        last: lastFailure,
+interface DropOptions extends FilterOptions {
+  readonly yes?: boolean;
+}
+
+function wholeNumber(most: number): (text: string) => number {
+  return (text) => {
+    const number = Number(text);
+    if (Number.isInteger(number) && number >= 1 && number <= most) return number;
+    throw new InvalidArgumentError(`a whole number from 1 to ${most}`);
+  };
+}
+
+function collect(text: string, before: readonly string[]): readonly string[] {
+  return [...before, text];
+}
+
+function filters(command: Command): Command {
+  return command
+    .option('--topic <text>', 'only queues whose name contains this')
+    .option('--consumer <name>', 'only what this pipeline or sink gave up on')
+    .option('--code <code>', 'only this error code')
+    .option('--since <when>', 'only what failed since: 30m, 2h, 7d or an ISO time', parseSince)
+    .option(
+      '--where <expression>',
+      'only records like this: tenant_id=acme, after.email~@example, score>=0.5; several are all wanted',
+      collect,
+      [],
+    )
+    .option('--config <file>', 'configuration file');
+}
+
+function selectionOf(options: FilterOptions, fingerprint?: string): Selection {
+  const { topic, consumer, code, since, where } = options;
+  return {
+    where,
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+    ...(topic === undefined ? {} : { topic }),
+    ...(consumer === undefined ? {} : { consumer }),
+    ...(code === undefined ? {} : { code }),
+    ...(since === undefined ? {} : { since }),
+  };
+}
+
+function listCommand(): Command {
+  return filters(new Command('list'))
+    .description('failures by kind, then the newest dead letters')
+    .option('--limit <n>', 'dead letters to show', wholeNumber(100_000), 20)
+    .option('--all', 'those that were redriven or dropped, too')
+    .option('--groups', 'only the kinds of failure')
+    .option('--json', 'one JSON object a line')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  reachflow dlq list\n  reachflow dlq list --consumer postgres --since 2h --where tenant_id=acme\n  reachflow dlq list --topic contact.golden --json --limit 100\n',
+    )
+    .action(async (options: ListOptions) => {
+      await list(await openDlqContext(options.config), {
+        selection: selectionOf(options),
+        limit: options.limit,
+        all: options.all === true,
+        groupsOnly: options.groups === true,
+        json: options.json === true,
       });
-    } else {
-      group.count += 1;
-      group.last = Math.max(group.last, info.lastFailure);
-    }
-    this.#newest.push(letter);
-    if (this.#newest.length > this.#limit * 2 + 1_000) this.#trim();
-  }
-
-  #trim(): void {
-    this.#newest.sort((a, b) => b.info.lastFailure - a.info.lastFailure);
-    this.#newest = this.#newest.slice(0, this.#limit);
-  }
-
-  newest(): readonly DeadLetter[] {
-    this.#trim();
-    return this.#newest;
-  }
+      process.exit(0);
+    });
 }
 
-function time(ms: number): string {
-  return Number.isFinite(ms) && ms > 0
-    ? new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
-    : '';
+function showCommand(): Command {
+  return new Command('show')
+    .description('dead letters in full: why, headers, and the decoded record')
+    .argument('<letter>', 'a fingerprint, or TOPIC[partition]@offset of the record')
+    .option('--bytes', 'key and value as base64, too')
+    .option('--config <file>', 'configuration file')
+    .addHelpText(
+      'after',
+      "\nExamples:\n  reachflow dlq show 3f2a9c\n  reachflow dlq show 'contact.golden[2]@1234' --bytes\n",
+    )
+    .action(async (what: string, options: { bytes?: boolean; config?: string }) => {
+      await show(await openDlqContext(options.config), what, options.bytes === true);
+      process.exit(0);
+    });
 }
 
-function short(text: string, width: number): string {
-  const flat = text.replace(/\s+/g, ' ');
-  return flat.length <= width ? flat : `${flat.slice(0, width - 1)}…`;
+function redriveCommand(): Command {
+  return filters(new Command('redrive'))
+    .description('sends records back to the consumer that gave up on them, and to no other')
+    .argument('[fingerprint]', 'only this kind of failure')
+    .option('--patch <file>', 'a TypeScript file whose default export makes another value of each')
+    .option('--dry-run', 'only tells what would become of each')
+    .option('--max-replays <n>', 'leave out what came back so often already', wholeNumber(1_000), 3)
+    .option('--force', 'without limits: also what came back too often, or is counted twice')
+    .option('--json', 'of a dry run: one JSON object a line')
+    .addHelpText(
+      'after',
+      '\nInterrupted? Start it again: what was sent is not sent twice.\n\nExamples:\n  reachflow dlq redrive 3f2a9c --dry-run\n  reachflow dlq redrive 3f2a9c --patch fix-phone.ts\n  reachflow dlq redrive --consumer postgres --code PG_23503\n',
+    )
+    .action(async (fingerprint: string | undefined, options: RedriveOptions) => {
+      const context = await openDlqContext(options.config);
+      const command = {
+        selection: selectionOf(options, fingerprint),
+        maxReplays: options.maxReplays,
+        force: options.force === true,
+        ...(options.patch === undefined ? {} : { patch: options.patch }),
+      };
+      if (options.dryRun === true) await preview(context, command, options.json === true);
+      else await redrive(context, command);
+      process.exit(0);
+    });
 }
 
-/** A letter with its key as text: decoded where the registry knows it, its bytes in hex where not. */
-interface Readable extends DeadLetter {
-  readonly key: string;
-}
-
-async function readable(codec: TopicCodec, letter: DeadLetter): Promise<Readable> {
-  const { info, record } = letter;
-  const hex = `0x${record.key?.toString('hex') ?? ''}`;
-  if (!isTopicName(info.topic)) return { ...letter, key: hex };
-  try {
-    await codec.load(info.topic, [], [record.key]);
-    return { ...letter, key: codec.decodeKey(info.topic, record.key) };
-  } catch {
-    return { ...letter, key: hex };
-  }
-}
-
-function toJson({ dlq, dlqPartition, dlqOffset, info, record, key }: Readable): string {
-  return JSON.stringify({
-    dlq,
-    dlqPartition,
-    dlqOffset: String(dlqOffset),
-    key,
-    keyBase64: record.key?.toString('base64') ?? null,
-    valueBytes: record.value?.length ?? 0,
-    ...info,
-  });
-}
-
-function printGroups(groups: Iterable<Group>): void {
-  const rows = [...groups].sort((a, b) => b.count - a.count);
-  line(
-    table(
-      ['count', 'fingerprint', 'queue', 'code', 'last', 'for example'],
-      rows.map((g) => [
-        String(g.count),
-        g.fingerprint,
-        g.dlq,
-        g.code,
-        time(g.last),
-        short(g.sample, 60),
-      ]),
-    ),
-  );
-}
-
-function printLetters(letters: readonly Readable[]): void {
-  line(
-    table(
-      ['time', 'record', 'key', 'by', 'code', 'why'],
-      letters.map(({ info, key }) => [
-        time(info.lastFailure),
-        `${info.topic}[${info.partition}]@${info.offset}`,
-        short(key, 20),
-        `${info.consumer}/${info.step}`,
-        info.code,
-        short(info.message, 60),
-      ]),
-    ),
-  );
-}
-
-function noQueue(all: readonly string[], filter: string | undefined): ReachflowError {
-  return new ReachflowError(
-    filter === undefined ? 'there are no dead letter queues' : `no queue's name contains ${filter}`,
-    {
-      code: 'DLQ_NOT_FOUND',
-      domain: 'user',
-      hint:
-        all.length === 0
-          ? 'The first `reachflow run` creates them.'
-          : `There are: ${all.join(', ')}.`,
-    },
-  );
-}
-
-async function list(options: ListOptions): Promise<void> {
-  const { config } = await loadAppConfig(
-    options.config === undefined ? {} : { file: options.config },
-  );
-  const { client, codec } = kafkaOf(config, createLogger({ ...config.log, level: 'error' }));
-  const collected = new Collected(options.limit);
-  const queues = await dlqTopics(client, options.topic);
-  if (queues.length === 0) throw noQueue(await dlqTopics(client), options.topic);
-  for (const queue of queues) await readDlq(client, queue, (letter) => collected.add(letter));
-  const newest: Readable[] = [];
-  for (const letter of collected.newest()) newest.push(await readable(codec, letter));
-  if (options.json === true) {
-    for (const letter of newest) line(toJson(letter));
-    return;
-  }
-  if (collected.total === 0) {
-    line(`No dead letters in ${queues.length} queues.`);
-    return;
-  }
-  printGroups(collected.groups.values());
-  if (options.groups !== true) printLetters(newest);
-  line(`${collected.total} dead letters in ${queues.length} queues, kept 14 days.`);
-}
-
-function parseLimit(text: string): number {
-  const limit = Number(text);
-  if (!Number.isInteger(limit) || limit < 1 || limit > 100_000) {
-    throw new InvalidArgumentError('a whole number from 1 to 100000');
-  }
-  return limit;
+function dropCommand(): Command {
+  return filters(new Command('drop'))
+    .description('marks letters as dealt with: they are not listed and not redriven any more')
+    .argument('[fingerprint]', 'only this kind of failure')
+    .option('--yes', 'do not ask')
+    .action(async (fingerprint: string | undefined, options: DropOptions) => {
+      const context = await openDlqContext(options.config);
+      await drop(context, selectionOf(options, fingerprint), options.yes === true);
+      process.exit(0);
+    });
 }
 
 /** `reachflow dlq`. */
 export function dlqCommand(): Command {
-  const dlq = new Command('dlq').description('records that could not be delivered, and why');
-  dlq
-    .command('list')
-    .description('failures by kind, then the newest dead letters')
-    .option('--topic <text>', 'only queues whose name contains this')
-    .option('--limit <n>', 'dead letters to show', parseLimit, 20)
-    .option('--groups', 'only the kinds of failure')
-    .option('--json', 'one JSON object a line')
-    .option('--config <file>', 'configuration file')
-    .addHelpText(
-      'after',
-      '\nExamples:\n  reachflow dlq list\n  reachflow dlq list --topic contact.golden --json --limit 100\n',
-    )
-    .action(async (options: ListOptions) => {
-      await list(options);
-      process.exit(0);
-    });
-  return dlq;
+  return new Command('dlq')
+    .description('records that could not be delivered: what, why, and what to do with them')
+    .addCommand(listCommand())
+    .addCommand(showCommand())
+    .addCommand(redriveCommand())
+    .addCommand(dropCommand());
 }

@@ -72,7 +72,8 @@ export function deadLetter(failure: Failure): OutgoingRecord {
     partition,
     key: record.key,
     value: record.value,
-    timestamp: record.timestamp,
+    // Not the record's: retention counts from here, and a letter of an old record would be gone at once.
+    timestamp: Date.now(),
     headers: { ...record.headers, ...failureHeaders(failure) },
   };
 }
@@ -112,9 +113,19 @@ export function letterOrigin({ topic, partition, offset, consumer }: DeadLetterI
   return `${consumer}:${topic}/${partition}@${offset}`;
 }
 
+/** Full header names by their last part: to join them anew for each look-up is most of what reading a letter costs. */
+const headerNames = new Map<string, string>();
+
+function headerName(name: string): string {
+  const known = headerNames.get(name);
+  if (known !== undefined) return known;
+  headerNames.set(name, DLQ_HEADER_PREFIX + name);
+  return DLQ_HEADER_PREFIX + name;
+}
+
 /** Reads a dead letter's headers back. */
 export function deadLetterInfo(record: KafkaRecord): DeadLetterInfo {
-  const text = (name: string) => record.headers[DLQ_HEADER_PREFIX + name]?.toString('utf8') ?? '';
+  const text = (name: string) => record.headers[headerName(name)]?.toString('utf8') ?? '';
   return {
     topic: text('topic'),
     partition: Number(text('partition')),

@@ -3,7 +3,7 @@ import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 import { DLQ_HEADER_PREFIX, type Failure, failureHeaders } from './dead-letter.ts';
 
 /** When a waiting record is to be tried, ms since the epoch. */
-const DUE_HEADER = '__reachflow.retry.due';
+export const DUE_HEADER = '__reachflow.retry.due';
 
 /** A record that waits in a retry topic, as it was in its own topic, with what its headers say. */
 export interface WaitingRecord {
@@ -30,7 +30,8 @@ export function retryRecord(failure: Failure, due: number): OutgoingRecord {
     partition,
     key: record.key,
     value: record.value,
-    timestamp: record.timestamp,
+    // Not the record's: retention counts from here.
+    timestamp: Date.now(),
     headers: { ...record.headers, ...failureHeaders(failure), [DUE_HEADER]: String(due) },
   };
 }

@@ -131,6 +131,12 @@ export interface Sink {
    */
   write(batch: SinkBatch): Promise<readonly RecordResult[]>;
 
+  /**
+   * Why the record can never be written as it is, as far as that can be told without the store; undefined when nothing
+   * speaks against it. For dry runs: may be called before `open`.
+   */
+  check?(record: SinkRecord): ReachflowError | undefined;
+
   /** Release connections; called once, after the last `write` has settled. */
   close(): Promise<void>;
 }

@@ -38,6 +38,9 @@ export function dedupOperator(
   const timeOf = time as ((value: unknown, record: StreamRecord) => number) | undefined;
   return (context): Operator => {
     const seen: TtlStore<number> = context.store(spec);
+    // A redriven record that a later step gave up on was here before: the id may be its own.
+    const hasPassed = ({ source: { failedStep } }: StreamRecord) =>
+      failedStep !== undefined && context.leadsTo(failedStep);
     return {
       process(record) {
         const identity = idOf(record.value);
@@ -45,7 +48,8 @@ export function dedupOperator(
         if (identity !== '') {
           if (isTooLong(identity))
             return context.deadLetter(record, idTooLong(context.name, identity));
-          if (seen.has(identity, now)) return context.drop(record, 'duplicate');
+          if (seen.has(identity, now) && !hasPassed(record))
+            return context.drop(record, 'duplicate');
           seen.set(identity, 1, now);
         }
         context.forward(record);

@@ -114,13 +114,14 @@ export class PackedEntry implements SourceRecord {
   readonly topic: string;
   readonly partition: number;
   readonly record: KafkaRecord;
+  readonly failedStep?: string;
   readonly #key: string;
   readonly #timestamp: number;
   readonly #watermark: number;
   readonly #value: Buffer;
 
   constructor(
-    { topic, partition, record }: SourceRecord,
+    { topic, partition, record, failedStep }: SourceRecord,
     key: string,
     timestamp: number,
     watermark: number,
@@ -129,6 +130,7 @@ export class PackedEntry implements SourceRecord {
     this.topic = topic;
     this.partition = partition;
     this.record = record;
+    if (failedStep !== undefined) this.failedStep = failedStep;
     this.#key = key;
     this.#timestamp = timestamp;
     this.#watermark = watermark;

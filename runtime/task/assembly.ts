@@ -5,6 +5,7 @@ import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import type { GraphNode, SubTopology } from '../topology/graph.ts';
 import type { EpochOutput, Forward, Operator, OperatorContext } from '../topology/operator.ts';
+import { Paths } from '../topology/paths.ts';
 import { NO_SOURCE, type SourceRecord, type StreamRecord } from '../topology/record.ts';
 import { type StepCounters, stepCounters, type TaskCounters } from './counters.ts';
 
@@ -39,6 +40,7 @@ export class Assembly {
   /** In topological order. */
   readonly members: readonly Member[];
   readonly #services: TaskServices;
+  readonly #paths: Paths;
   readonly #entries = new Map<string, Forward>();
   #nextWake = NEVER;
   #nextWallClock = NEVER;
@@ -53,6 +55,7 @@ export class Assembly {
 
   constructor(sub: SubTopology, services: TaskServices) {
     this.#services = services;
+    this.#paths = new Paths(sub.nodes);
     const members: Member[] = [];
     // From the ends to the sources: what a node forwards to is there before it.
     for (const node of [...sub.nodes].reverse()) members.unshift(this.#make(node, members));
@@ -178,6 +181,7 @@ export class Assembly {
       },
       watermark: () => this.#passed,
       isIdle: services.isIdle,
+      leadsTo: (step) => this.#paths.leads(name, step),
       now: services.now,
       resume: ({ source }) => {
         this.step = name;
@@ -194,14 +198,18 @@ export class Assembly {
     const steps = downstream.flatMap((member) =>
       member.node.inputs.flatMap((edge, input) =>
         edge.node === node.name && edge.output === output
-          ? [this.#enter(member, input, node.name)]
+          ? [{ name: member.node.name, enter: this.#enter(member, input, node.name) }]
           : [],
       ),
     );
     const [only] = steps;
-    if (only === undefined || steps.length === 1) return only;
+    if (only === undefined || steps.length === 1) return only?.enter;
     return (record) => {
-      for (const step of steps) step(record);
+      const { failedStep } = record.source;
+      for (const { name, enter } of steps) {
+        // The branches that do not lead to where it failed have had it.
+        if (failedStep === undefined || this.#paths.concerns(name, failedStep)) enter(record);
+      }
     };
   }
 

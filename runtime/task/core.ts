@@ -1,6 +1,7 @@
 import type { TopicCodec } from '../../schemas/codec.ts';
-import type { TopicName } from '../../schemas/topics.ts';
+import { retryOf, type TopicName } from '../../schemas/topics.ts';
 import { deadLetter } from '../delivery/dead-letter.ts';
+import { originOf } from '../delivery/redrive-record.ts';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
 import { PackedEntry, unpackBatch } from '../operators/packed-batch.ts';
@@ -60,6 +61,8 @@ export class TaskCore {
   readonly #assembly: Assembly;
   readonly #watermarks: Watermarks;
   readonly #inputs = new Map<string, Input>();
+  /** By the retry topic that redriven records of the source come through. */
+  readonly #redriven = new Map<string, Input>();
   readonly #isTimed: boolean;
   readonly #isAsync: boolean;
   #isBehind = false;
@@ -100,6 +103,7 @@ export class TaskCore {
       const entry = this.#assembly.entry(source.topic);
       const input = { source, entry, channel, atEnd: false, lastRecordAt: now() };
       this.#inputs.set(source.topic, input);
+      this.#redriven.set(retryOf(source.topic, options.pipeline), input);
     }
   }
 
@@ -141,24 +145,50 @@ export class TaskCore {
 
   /** Processes one record of a source topic. @throws ReachflowError `STEP_FAILED`; RetryLater. */
   process(topic: string, record: KafkaRecord): void {
-    const input = this.#inputs.get(topic);
+    const redriven = this.#redriven.get(topic);
+    const input = redriven ?? this.#inputs.get(topic);
     if (input === undefined) throw new Error(`${this.#options.sub.name} does not read ${topic}`);
-    const source: SourceRecord = { topic, partition: this.#options.partition, record };
     this.#options.counters.recordsIn += 1;
     this.#options.counters.bytesIn += record.value?.length ?? 0;
+    const source =
+      redriven === undefined
+        ? { topic, partition: this.#options.partition, record }
+        : this.#origin(redriven, record);
+    if (source === undefined) return;
     try {
-      if (input.source.kind === 'topic') this.#processTopic(input, input.source, source);
-      else this.#processPacked(input, input.source, source);
+      const isRedriven = redriven !== undefined;
+      if (input.source.kind === 'topic')
+        this.#processTopic(input, input.source, source, isRedriven);
+      else this.#processPacked(input, input.source, source, isRedriven);
       if (!this.#isAsync) this.#wake();
     } catch (error) {
       throw this.#failed(source, error);
     }
   }
 
+  /** A redriven record as it first came; undefined when it is not for this sub-topology. */
+  #origin({ source: { topic } }: Input, record: KafkaRecord): SourceRecord | undefined {
+    const origin = originOf(record);
+    if (origin === undefined || origin.topic !== topic) {
+      this.#drop('redrive', 'of unknown origin');
+      return undefined;
+    }
+    const { step: failedStep } = origin;
+    const source = { topic, partition: this.#options.partition, record: origin.record };
+    if (failedStep === 'decode') return source;
+    if (this.#options.sub.nodes.some(({ name }) => name === failedStep)) {
+      return { ...source, failedStep };
+    }
+    // Another sub-topology that reads the same topic gave up on it.
+    this.#drop('redrive', 'not ours');
+    return undefined;
+  }
+
   #processTopic(
     input: Input,
     { topic, time, tombstones }: TopicSource,
     source: SourceRecord,
+    isRedriven: boolean,
   ): void {
     const { codec } = this.#options;
     const { record } = source;
@@ -185,12 +215,18 @@ export class TaskCore {
     const { channel } = input;
     const watermark = channel === NO_CHANNEL ? this.watermark : this.#watermarks.of(channel);
     input.entry({ key, value, timestamp, watermark, source });
-    if (!this.#isTimed || channel === NO_CHANNEL) return;
+    // What comes again, long after, says nothing of how far the source is.
+    if (!this.#isTimed || channel === NO_CHANNEL || isRedriven) return;
     const reached = Math.min(timestamp, record.timestamp + time.maxAheadMs) - time.disorderMs;
     if (reached > watermark) this.#watermarks.advance(channel, reached);
   }
 
-  #processPacked(input: Input, { serde }: RepartitionSource, source: SourceRecord): void {
+  #processPacked(
+    input: Input,
+    { serde }: RepartitionSource,
+    source: SourceRecord,
+    isRedriven: boolean,
+  ): void {
     const { value } = source.record;
     if (value === null) return;
     const { entry } = input;
@@ -198,6 +234,7 @@ export class TaskCore {
       const from = new PackedEntry(source, key, timestamp, at, bytes);
       entry({ key, value: serde.decode(bytes), timestamp, watermark: at, source: from });
     });
+    if (isRedriven) return;
     this.#watermarks.advance(input.channel + channel, watermark);
     this.#watermarks.setIdle(input.channel + channel, idle);
   }

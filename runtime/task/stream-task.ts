@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
-import { isTopicName, type TopicName } from '../../schemas/topics.ts';
+import type { TopicName } from '../../schemas/topics.ts';
 import { settledWithin } from '../backoff.ts';
 import { errorMessage } from '../errors.ts';
 import type { TaskMetrics } from '../observability/task-metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
-import { groupOf, type SubTopology } from '../topology/graph.ts';
+import { groupOf, inputsOf, type SubTopology } from '../topology/graph.ts';
 import { TaskCore } from './core.ts';
 import { newTaskCounters, type TaskCounters } from './counters.ts';
 import { EpochObserver } from './epoch-observer.ts';
@@ -165,10 +165,11 @@ export class StreamTask {
   async #run(batch: Batch, heartbeat: () => Promise<void>, left: AbortSignal): Promise<boolean> {
     if (this.waitsUntil !== undefined) return false;
     const { topic, records, nextOffset, atEnd } = batch;
-    if (isTopicName(topic)) {
-      const { codec } = this.#options;
+    const { codec, sub, pipeline } = this.#options;
+    const input = inputsOf(pipeline, sub).find((read) => read.topic === topic);
+    if (input?.source.kind === 'topic') {
       await codec.load(
-        topic,
+        input.source.topic,
         records.map(({ value }) => value),
         records.map(({ key }) => key),
       );

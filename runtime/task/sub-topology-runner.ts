@@ -16,7 +16,7 @@ import type { PartitionBatch } from '../kafka/record.ts';
 import type { TaskStatus } from '../observability/process-status.ts';
 import { taskStatusOf } from '../observability/task-status.ts';
 import type { FollowedTable } from '../state/broadcast-table.ts';
-import { groupOf, sourcesOf } from '../topology/graph.ts';
+import { groupOf, inputsOf, sourcesOf } from '../topology/graph.ts';
 import { asFatal, isFenced, isRetriable } from './failures.ts';
 import type { StreamTask } from './stream-task.ts';
 import { TaskOpener, type TaskOpenerOptions } from './task-opener.ts';
@@ -70,7 +70,7 @@ export class SubTopologyRunner implements PartitionHandler {
     const { pipeline, sub } = options;
     this.#logger = options.logger.child({ pipeline, subTopology: sub.name });
     this.#opener = new TaskOpener(options);
-    this.#topics = sourcesOf(sub).map(({ topic }) => topic);
+    this.#topics = inputsOf(options.pipeline, sub).map(({ topic }) => topic);
   }
 
   get name(): string {

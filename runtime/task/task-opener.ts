@@ -14,7 +14,7 @@ import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { StateIdentity } from '../state/contract.ts';
 import { MemoryBackend } from '../state/memory-backend.ts';
 import { storesOf, TaskState } from '../state/task-state.ts';
-import { groupOf, type SubTopology, sinksOf, sourcesOf } from '../topology/graph.ts';
+import { groupOf, inputsOf, type SubTopology, sinksOf, sourcesOf } from '../topology/graph.ts';
 import { type RestoreProgress, restoreFromLog } from './changelog-restore.ts';
 import { type CommittedInput, inputPosition, type SourcePosition } from './input-position.ts';
 import type { StateService } from './state-service.ts';
@@ -134,10 +134,10 @@ export class TaskOpener {
   }
 
   async #inputs(partitions: readonly number[]): Promise<Map<number, CommittedInput[]>> {
-    const { client, sub, partitionsOf } = this.#options;
+    const { client, sub, pipeline, partitionsOf } = this.#options;
     const result = new Map(partitions.map((partition) => [partition, [] as CommittedInput[]]));
     await Promise.all(
-      sourcesOf(sub).map(async ({ topic }) => {
+      inputsOf(pipeline, sub).map(async ({ topic }) => {
         const own = partitions.filter((partition) => partition < partitionsOf(topic));
         const [committed, offsets] = await Promise.all([
           committedOffsets(client, this.#group, topic),

@@ -1,6 +1,6 @@
 import type { TopicName } from '../../schemas/topics.ts';
 import type { StreamTask } from '../task/stream-task.ts';
-import { type SubTopology, sourcesOf } from '../topology/graph.ts';
+import { inputsOf, type SubTopology } from '../topology/graph.ts';
 import { SimulatedCrash } from './memory-log.ts';
 import { feed, type MemoryTaskOptions, openMemoryTask } from './memory-task.ts';
 
@@ -55,7 +55,7 @@ export class DriverTask {
   /** Processes what has come. Returns whether there was anything. */
   async advance(): Promise<boolean> {
     let moved = false;
-    for (const { topic } of sourcesOf(this.sub)) {
+    for (const { topic } of inputsOf(this.#options.pipeline, this.sub)) {
       if (!this.#works) return moved;
       await this.#try(async () => {
         moved = (await feed(this.current, this.#options.log, topic)) || moved;

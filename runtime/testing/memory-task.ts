@@ -7,7 +7,7 @@ import type { BroadcastTable } from '../state/broadcast-table.ts';
 import { MemoryBackend } from '../state/memory-backend.ts';
 import { storesOf, TaskState, type TaskStateOptions } from '../state/task-state.ts';
 import { StreamTask } from '../task/stream-task.ts';
-import { groupOf, type SubTopology, sourcesOf } from '../topology/graph.ts';
+import { groupOf, inputsOf, type SubTopology, sourcesOf } from '../topology/graph.ts';
 import type { CrashHook, MemoryLog } from './memory-log.ts';
 import { MemoryProducer } from './memory-producer.ts';
 
@@ -45,7 +45,7 @@ export async function openMemoryTask(options: MemoryTaskOptions): Promise<Stream
   const id = `${group}.${partition}`;
   const producer = await MemoryProducer.open(log, id, hook, options.limits);
   const positions = new Map<string, bigint>();
-  for (const { topic } of sourcesOf(sub)) {
+  for (const { topic } of inputsOf(pipeline, sub)) {
     if (partition >= log.partitionCount(topic)) continue;
     positions.set(topic, log.committed(group, topic, partition) ?? log.low(topic, partition));
   }

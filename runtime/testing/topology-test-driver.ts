@@ -1,5 +1,12 @@
-import { dlqOf, isTopicName, type TopicName, type TopicValue } from '../../schemas/topics.ts';
+import {
+  dlqOf,
+  isTopicName,
+  retryOf,
+  type TopicName,
+  type TopicValue,
+} from '../../schemas/topics.ts';
 import { type DeadLetterInfo, deadLetterInfo } from '../delivery/dead-letter.ts';
+import { redrivenRecord } from '../delivery/redrive-record.ts';
 import { partitionOfKey } from '../kafka/murmur2.ts';
 import type { KafkaRecord } from '../kafka/record.ts';
 import type { StoreSpec } from '../state/contract.ts';
@@ -86,6 +93,7 @@ export class TopologyTestDriver {
       for (const { topic } of sourcesOf(sub)) {
         const width = isTopicName(topic) ? this.#partitionsOf(topic) : internal.get(topic);
         internal.set(dlqOf(topic, topology.name), width ?? tasks);
+        internal.set(retryOf(topic, topology.name), width ?? tasks);
       }
     }
     this.#log = new MemoryLog((topic) =>
@@ -174,6 +182,25 @@ export class TopologyTestDriver {
     options: PipeOptions = {},
   ): Promise<void> {
     this.#append(topic, key, value, options);
+    await this.#attempt();
+  }
+
+  /**
+   * Sends a dead letter back to where it failed, as `reachflow dlq redrive` does; with another value, and the key as
+   * this driver writes keys, when they are given.
+   */
+  async redrive<T extends TopicName>(
+    { info, record }: ReadDeadLetter,
+    patched?: { readonly topic: T; readonly value: TopicValue<T> | null; readonly key?: string },
+  ): Promise<void> {
+    const letter = { ...record };
+    if (patched?.key !== undefined) letter.key = this.#codec.encodeKey(patched.topic, patched.key);
+    if (patched !== undefined) {
+      const { topic, value } = patched;
+      letter.value = value === null ? null : this.#codec.encode(topic, value);
+    }
+    const again = redrivenRecord(letter, 'test', this.#now);
+    this.#log.append(again.topic, info.partition, again);
     await this.#attempt();
   }
 

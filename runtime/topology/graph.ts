@@ -1,4 +1,4 @@
-import type { TopicName } from '../../schemas/topics.ts';
+import { retryOf, type TopicName } from '../../schemas/topics.ts';
 import type { TableSpec } from '../state/broadcast-table.ts';
 import type { Serde, StoreSpec } from '../state/contract.ts';
 import type { OperatorFactory } from './operator.ts';
@@ -93,6 +93,23 @@ export interface Topology {
 /** The sources of a sub-topology. */
 export function sourcesOf({ nodes }: Pick<SubTopology, 'nodes'>): Source[] {
   return nodes.flatMap(({ source }) => (source === undefined ? [] : [source]));
+}
+
+/** A topic that the group of a sub-topology reads. */
+export interface Input {
+  /** Logical name. */
+  readonly topic: string;
+  readonly source: Source;
+  /** Records of the source that come again out of its DLQ. */
+  readonly redriven: boolean;
+}
+
+/** What a sub-topology's group reads: its sources, and beside each the retry topic that redrive writes to. */
+export function inputsOf(pipeline: string, sub: Pick<SubTopology, 'nodes'>): Input[] {
+  return sourcesOf(sub).flatMap((source) => [
+    { topic: source.topic, source, redriven: false },
+    { topic: retryOf(source.topic, pipeline), source, redriven: true },
+  ]);
 }
 
 /** The sinks of a sub-topology. */

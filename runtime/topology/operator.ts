@@ -91,6 +91,8 @@ export interface OperatorContext {
   watermark(): number;
   /** What the channel of the next output is known to have reached, and whether nothing moves: for repartition topics. */
   isIdle(): boolean;
+  /** Whether records of this node can come to the step of that name. */
+  leadsTo(step: string): boolean;
   /** ms since the epoch, of the task's clock. */
   now(): number;
   /** Work on a record that was put aside goes on: what is thrown is blamed on it. */

@@ -7,6 +7,8 @@ export interface SourceRecord {
   readonly topic: TopicName | string;
   readonly partition: number;
   readonly record: KafkaRecord;
+  /** Of a redriven record: the step that gave up on it. */
+  readonly failedStep?: string;
 }
 
 /**

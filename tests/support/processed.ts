@@ -1,6 +1,6 @@
 import { groupLag } from '../../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
-import { groupOf, sourcesOf, type Topology } from '../../runtime/topology/graph.ts';
+import { groupOf, inputsOf, type Topology } from '../../runtime/topology/graph.ts';
 import { eventually } from './kafka.ts';
 
 /** Several looks in a row: what a first sub-topology committed last may not be in the ends that one look compares. */
@@ -13,7 +13,7 @@ export async function untilProcessed(
   timeoutMs = 120_000,
 ): Promise<void> {
   const sources = subTopologies.flatMap((sub) =>
-    sourcesOf(sub).map(({ topic }) => ({ group: groupOf(name, sub.name), topic })),
+    inputsOf(name, sub).map(({ topic }) => ({ group: groupOf(name, sub.name), topic })),
   );
   let settled = 0;
   await eventually(

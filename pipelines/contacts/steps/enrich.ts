@@ -91,7 +91,10 @@ export function createEnrichStep(
 
   return {
     process(change) {
-      if (change.kind === 'upsert') emit(change.contact, change.lsn, store.get(change.contact.id));
+      const before = store.get(change.kind === 'upsert' ? change.contact.id : change.id);
+      // A change that comes again out of the DLQ must not undo those that came after it.
+      if (before !== undefined && BigInt(before.lsn) > change.lsn) return drop('superseded');
+      if (change.kind === 'upsert') emit(change.contact, change.lsn, before);
       else if (!remove(change.id, change.lsn)) return drop('deleted before it was valid');
       return undefined;
     },

@@ -1,0 +1,65 @@
+import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import type { TopicCodec } from '../../schemas/codec.ts';
+import { isTopicName, type TopicName } from '../../schemas/topics.ts';
+
+/** A letter's record, as far as it can be read. */
+export interface DecodedLetter {
+  /** As text; its bytes in hex where it cannot be read. */
+  readonly key: string;
+  /** Undefined where it cannot be read; null is a tombstone. */
+  readonly value: unknown;
+  /** Why it cannot be read. */
+  readonly problem?: string;
+}
+
+/**
+ * Decodes the records of letters, in their order. Those of repartition topics are bytes of a pipeline's own, and are
+ * not decoded.
+ * @throws ReachflowError `REGISTRY_UNAVAILABLE`.
+ */
+export async function decodeLetters(
+  codec: TopicCodec,
+  letters: readonly DeadLetter[],
+): Promise<readonly DecodedLetter[]> {
+  for (const [topic, own] of Map.groupBy(letters, ({ info }) => info.topic)) {
+    if (!isTopicName(topic)) continue;
+    const records = own.map(({ record }) => record);
+    await codec.load(
+      topic,
+      records.map(({ value }) => value),
+      records.map(({ key }) => key),
+    );
+  }
+  return letters.map((letter) => decodeOne(codec, letter));
+}
+
+function decodeOne(codec: TopicCodec, { info, record }: DeadLetter): DecodedLetter {
+  const hex = record.key === null ? '' : `0x${record.key.toString('hex')}`;
+  const { topic } = info;
+  if (!isTopicName(topic)) {
+    const key = record.key?.toString('utf8') ?? '';
+    return { key, value: undefined, problem: `${topic} is internal to a pipeline` };
+  }
+  try {
+    const key = readable(() => codec.decodeKey(topic, record.key)) ?? hex;
+    return { key, value: record.value === null ? null : codec.decode(topic, record.value) };
+  } catch (error) {
+    if (error instanceof ReachflowError && error.retry === 'backoff') throw error;
+    const key = readable(() => codec.decodeKey(topic, record.key)) ?? hex;
+    return { key, value: undefined, problem: errorMessage(error) };
+  }
+}
+
+function readable(work: () => string): string | undefined {
+  try {
+    return work();
+  } catch {
+    return undefined;
+  }
+}
+
+/** The topic of a letter, where it is one of the map. */
+export function topicOf({ info }: DeadLetter): TopicName | undefined {
+  return isTopicName(info.topic) ? info.topic : undefined;
+}

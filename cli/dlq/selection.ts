@@ -1,0 +1,64 @@
+import { InvalidArgumentError } from 'commander';
+import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { SelectLetters } from '../../runtime/delivery/redrive-plan.ts';
+import type { TopicCodec } from '../../schemas/codec.ts';
+import { decodeLetters } from './decode.ts';
+import { parseAll } from './where.ts';
+
+/** Which letters a command is about. Each filter narrows it. */
+export interface Selection {
+  /** A prefix of one is enough. */
+  readonly fingerprint?: string;
+  /** Part of the topic's name. */
+  readonly topic?: string;
+  readonly consumer?: string;
+  readonly code?: string;
+  /** Failed last at this time or later, ms since the epoch. */
+  readonly since?: number;
+  readonly where: readonly string[];
+}
+
+function matches({ info }: DeadLetter, selection: Selection): boolean {
+  const { fingerprint = '', topic = '', consumer, code, since = 0 } = selection;
+  return (
+    info.fingerprint.startsWith(fingerprint) &&
+    info.topic.includes(topic) &&
+    (consumer === undefined || info.consumer === consumer) &&
+    (code === undefined || info.code === code) &&
+    info.lastFailure >= since
+  );
+}
+
+/** Letters that match; records are decoded only where an expression needs them. @throws as `parseAll` at once. */
+export function selector(codec: TopicCodec, selection: Selection): SelectLetters {
+  const condition = parseAll(selection.where);
+  return async (letters) => {
+    const found = letters.filter((letter) => matches(letter, selection));
+    if (selection.where.length === 0 || found.length === 0) return found;
+    const decoded = await decodeLetters(codec, found);
+    return found.filter((letter, i) => {
+      const { key = '', value } = decoded[i] ?? {};
+      return condition({ key, value, headers: letter.record.headers });
+    });
+  };
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** `90s`, `30m`, `2h`, `7d` ago, or a time as ISO 8601; ms since the epoch. */
+export function parseSince(text: string): number {
+  const [, amount, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
+  if (amount !== undefined) return Date.now() - Number(amount) * (UNITS[unit] ?? 0);
+  const at = Date.parse(text);
+  if (!Number.isFinite(at)) {
+    throw new InvalidArgumentError(
+      'a span such as 30m, 2h or 7d, or a time such as 2026-11-21T08:00Z',
+    );
+  }
+  return at;
+}
