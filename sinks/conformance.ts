@@ -54,7 +54,10 @@ async function deliver(sink: Sink, ...batch: readonly SinkRecord[]): Promise<voi
 }
 
 /** As the delivery runner does: what was only held by a record at fault is written without that one. */
-async function settle(sink: Sink, batch: readonly SinkRecord[]): Promise<readonly RecordResult[]> {
+export async function settle(
+  sink: Sink,
+  batch: readonly SinkRecord[],
+): Promise<readonly RecordResult[]> {
   const settled = new Map<SinkRecord, RecordResult>();
   for (let left = batch; left.length > 0; ) {
     const results = await sink.write(batchOf(left));
