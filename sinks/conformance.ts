@@ -365,9 +365,10 @@ function describeOutages({ sink, harness, freshId }: Context): void {
   it('rejects an invalid record even then: the store has no say in it', async () => {
     await harness().outage.cut();
     try {
-      const results = await sink().write(
-        batchOf([contactRecord(freshId(), -1n), contactRecord(freshId(), 1n)]),
-      );
+      const results = await settle(sink(), [
+        contactRecord(freshId(), -1n),
+        contactRecord(freshId(), 1n),
+      ]);
       expect(results.map((result) => result.status)).toEqual(['rejected', 'retry']);
     } finally {
       await harness().outage.restore();
