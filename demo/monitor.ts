@@ -80,6 +80,10 @@ export class Monitor {
 export function toSample({ topics, lag, stores, deadLetters }: Observation): Sample {
   return {
     lag: [...lag.values()].reduce((sum, records) => sum + records, 0),
-    counts: [...activeTopics().map((name) => topics.get(name) ?? 0), ...stores.values(), deadLetters],
+    counts: [
+      ...activeTopics().map((name) => topics.get(name) ?? 0),
+      ...stores.values(),
+      deadLetters,
+    ],
   };
 }

@@ -122,6 +122,8 @@ class PostgresSink implements Sink {
       return new Array<RecordResult>(records.length).fill(DELIVERED);
     } catch (error) {
       if (error instanceof ReachflowError) throw error;
+      // A range without records has no result to say it in.
+      if (records.length === 0) throw unavailable(error);
       return this.#explain(error, writer, rows, records);
     }
   }
