@@ -1,4 +1,4 @@
-import Table from 'cli-table3';
+import { table } from '../cli/output.ts';
 import { count as figure, style } from '../demo/view/text.ts';
 import { type Count, isRight } from './count/verdict.ts';
 
@@ -33,12 +33,6 @@ function cells(count: Count): string[] {
 
 /** The counts as a table, what is wrong with samples, and the verdict. */
 export function reportText(counts: readonly Count[], totals: Totals): string {
-  const table = new Table({
-    head: HEAD,
-    style: { head: [], border: [] },
-    colAligns: HEAD.map((_, column) => (column < 2 ? 'left' : 'right')),
-  });
-  for (const count of counts) table.push(cells(count));
   const wrong = counts.filter((count) => !isRight(count));
   const samples = wrong.flatMap(({ store, what, samples: some }) =>
     some.map((sample) => style.dim(`    ${store}, ${what}: ${sample}`)),
@@ -52,7 +46,7 @@ export function reportText(counts: readonly Count[], totals: Totals): string {
     : style.bad(
         `Not proved: ${wrong.length} of ${counts.length} counts are wrong${deadLetters > 0 ? ', and there are dead letters of good records' : ''}. Repeat with --seed ${seed}.`,
       );
-  return [table.toString(), ...samples, '', summary, verdict].join('\n');
+  return [table(HEAD, counts.map(cells)), ...samples, '', summary, verdict].join('\n');
 }
 
 /** Whether every count is right and nothing that was sent became a dead letter: all of it is good. */
