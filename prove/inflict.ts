@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { killComponent, startComponent } from '../compose/stack.ts';
 import type { Random } from '../demo/input/random.ts';
 import type { Fleet } from './fleet.ts';
-import { type Fault, faultText, lastsMs, type PlannedFault } from './schedule.ts';
+import { CALM_MS, type Fault, faultText, lastsMs, type PlannedFault } from './schedule.ts';
 
 export interface InflictOptions {
   /** Of the stack. */
@@ -11,6 +11,8 @@ export interface InflictOptions {
   /** Chooses the worker. */
   readonly random: Random;
   readonly onFault: (text: string) => void;
+  /** Of the load, ms: nothing is begun that would not end before it does. */
+  readonly durationMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -21,10 +23,10 @@ export async function inflict(
 ): Promise<number> {
   const began = performance.now();
   let count = 0;
-  for (const { atMs, fault } of plan) {
-    const wait = atMs - (performance.now() - began);
-    await delay(Math.max(0, wait), undefined, { signal: options.signal }).catch(() => undefined);
-    if (options.signal.aborted) return count;
+  for (const { afterMs, fault } of plan) {
+    await delay(afterMs, undefined, { signal: options.signal }).catch(() => undefined);
+    const endMs = performance.now() - began + lastsMs(fault);
+    if (options.signal.aborted || endMs > options.durationMs - CALM_MS) return count;
     options.onFault(faultText(fault));
     await strike(fault, options);
     count += 1;

@@ -136,7 +136,7 @@ class Run {
   async #play(): Promise<void> {
     const { durationMs, seed, dir } = this.#options;
     const plan = planFaults(seededRandom(seed), durationMs, SESSION_MS);
-    this.#say(`Load for ${Math.round(durationMs / 1_000)} s, with ${plan.length} faults.`);
+    this.#say(`Load for ${Math.round(durationMs / 1_000)} s, with up to ${plan.length} faults.`);
     const began = performance.now();
     const ended = AbortSignal.any([this.#deps.interrupted, AbortSignal.timeout(durationMs)]);
     const clock = () => `${((performance.now() - began) / 1_000).toFixed(0).padStart(4)} s`;
@@ -148,6 +148,7 @@ class Run {
         fleet: this.#fleet,
         random: seededRandom(seed + 3),
         onFault: (text) => this.#say(`${clock()}  ${text}`),
+        durationMs,
         signal: ended,
       });
       await Promise.all(load);
