@@ -111,6 +111,9 @@ function timedOut(name: string, what: string, ms: number): ReachflowError {
   });
 }
 
+/** Looks in a row that must find all tasks running: one that cannot begin to stream fails only a moment after it ran. */
+const STEADY_LOOKS = 3;
+
 /** Waits until every task runs, restarting failed ones within `debezium.maxRestarts`. */
 async function waitRunning(
   client: ConnectClient,
@@ -118,6 +121,7 @@ async function waitRunning(
   config: DebeziumConfig,
 ): Promise<void> {
   let restarts = 0;
+  let looks = 0;
   await waitFor(
     config.startTimeoutMs,
     async () => {
@@ -130,7 +134,8 @@ async function waitRunning(
         await client.restartFailed(name);
         return undefined;
       }
-      return isRunning(state) ? true : undefined;
+      looks = isRunning(state) ? looks + 1 : 0;
+      return looks >= STEADY_LOOKS ? true : undefined;
     },
     () => timedOut(name, 'running', config.startTimeoutMs),
   );
