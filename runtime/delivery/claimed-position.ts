@@ -35,8 +35,11 @@ export function claimedPosition(
       told = startOf(found).position;
       const { epoch, position } = (await sink.claim?.(topic, partition)) ?? noClaim(sink);
       if (position === undefined) return { ...startOf(found), epoch };
-      if (position > found.high) throw beyondEnd(sink, topic, partition, position, found.high);
-      return { ...startAt(position, found.low), epoch };
+      if (position <= found.high) return { ...startAt(position, found.low), epoch };
+      // The owner before may have written what came after we asked; now that it is fenced, it cannot.
+      const { low, high } = await group.committed();
+      if (position > high) throw beyondEnd(sink, topic, partition, position, high);
+      return { ...startAt(position, low), epoch };
     },
     begin: async () => undefined,
     async end({ end }) {

@@ -1,11 +1,14 @@
 import { ReachflowError } from '../errors.ts';
-import type { KafkaRecord } from '../kafka/record.ts';
+import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 import { jittered } from './clock.ts';
 import { deadLetter, type Failure } from './dead-letter.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
 import { type Entry, type Parking, parkingKey } from './parking.ts';
 import { retryRecord } from './retry-record.ts';
 import type { OffsetRange, RecordResult, SinkRecord } from './sink.ts';
+
+/** Records published together: a batch has more than a publisher queues, and only what was refused is sent again. */
+const PUBLISHED_AT_ONCE = 500;
 
 /** A decoded record on its way. */
 interface Item {
@@ -173,7 +176,7 @@ export class LaneWork {
 
   async #deadLetter(failures: readonly Failure[]): Promise<void> {
     if (failures.length === 0) return;
-    await this.#untilUp(() => this.#context.publish(failures.map(deadLetter)));
+    await this.#publish(failures.map(deadLetter));
     this.#context.deadLettered(failures.map(({ error }) => error.code));
   }
 
@@ -186,8 +189,16 @@ export class LaneWork {
       const due = failure.attempts === 0 ? clock.now() : this.#dueAfter(failure.attempts);
       return retryRecord(failure, due);
     });
-    await this.#untilUp(() => this.#context.publish(records));
+    await this.#publish(records);
     gate.counts.recordRetries += records.length;
+  }
+
+  /** Resolves when all are acknowledged. */
+  async #publish(records: readonly OutgoingRecord[]): Promise<void> {
+    for (let from = 0; from < records.length; from += PUBLISHED_AT_ONCE) {
+      const some = records.slice(from, from + PUBLISHED_AT_ONCE);
+      await this.#untilUp(() => this.#context.publish(some));
+    }
   }
 
   #holds(raw: KafkaRecord): boolean {

@@ -32,7 +32,9 @@ export function plannedPosition(group: GroupPositions): PositionProtocol {
       const end = plannedEnd(found.metadata);
       const start = { ...startOf(found), epoch: 0n };
       committed = `${start.position} ${found.metadata}`;
-      return end === undefined || end <= start.from ? start : { ...start, plannedEnd: end };
+      // What does not reach to its end any more, in a topic made anew or cut short, cannot come again as it was.
+      const isThere = end !== undefined && end > start.from && end <= found.high;
+      return isThere ? { ...start, plannedEnd: end } : start;
     },
     begin: ({ start, end }) => commit(start, end),
     end: ({ end }, nextEnd) => commit(end, nextEnd),

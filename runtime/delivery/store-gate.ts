@@ -98,7 +98,8 @@ export class StoreGate {
     if (signal.aborted) return 0;
     const settle = this.#breaker.enter();
     if (typeof settle === 'number') return settle;
-    let sick = true;
+    // What a sink throws beside is no failure of the store: one that fences an owner is well.
+    let sick = false;
     try {
       const written = await this.#offer(batch, origins);
       sick = written.sick !== undefined;
