@@ -426,7 +426,7 @@ function describeClaims({ sink, harness, freshId }: Context): void {
     const record = { ...contactRecord(freshId(), 1n), ...of };
     const first = await claim();
     expect(first.position).toBeUndefined();
-    const range = { start: 5n, end: 9n, epoch: first.epoch };
+    const range = { start: 5n, end: 9n, epoch: first.epoch, origin: '' };
     expect(statuses(await sink().write({ ...of, range, records: [record] }))).toEqual([
       'delivered',
     ]);
@@ -434,16 +434,16 @@ function describeClaims({ sink, harness, freshId }: Context): void {
     expect(second.position).toBe(9n);
     expect(second.epoch).toBeGreaterThan(first.epoch);
     const late = { ...contactRecord(freshId(), 1n), ...of };
-    const stale = { start: 9n, end: 12n, epoch: first.epoch };
+    const stale = { start: 9n, end: 12n, epoch: first.epoch, origin: '' };
     await expect(sink().write({ ...of, range: stale, records: [late] })).rejects.toMatchObject(
       fenced,
     );
-    const repeated = { start: 5n, end: 9n, epoch: second.epoch };
+    const repeated = { start: 5n, end: 9n, epoch: second.epoch, origin: '' };
     await expect(sink().write({ ...of, range: repeated, records: [late] })).rejects.toMatchObject(
       fenced,
     );
     expect(await harness().read(late.key)).toBeNull();
-    const empty = { start: 9n, end: 12n, epoch: second.epoch };
+    const empty = { start: 9n, end: 12n, epoch: second.epoch, origin: '' };
     expect(await sink().write({ ...of, range: empty, records: [] })).toEqual([]);
     expect(await claim()).toMatchObject({ position: 12n });
   });
@@ -452,7 +452,7 @@ function describeClaims({ sink, harness, freshId }: Context): void {
     if (!isTransactional()) return;
     const of = fresh();
     const claimed = await sink().claim?.(of.topic, of.partition);
-    const range = { start: 0n, end: 2n, epoch: claimed?.epoch ?? 0n };
+    const range = { start: 0n, end: 2n, epoch: claimed?.epoch ?? 0n, origin: '' };
     const [good, bad] = [
       { ...contactRecord(freshId(), 1n), ...of },
       { ...contactRecord(freshId(), 1n, harness().poison[0]?.fields), ...of },
@@ -468,7 +468,7 @@ function describeClaims({ sink, harness, freshId }: Context): void {
     if (!isTransactional()) return;
     const of = fresh();
     const claimed = await sink().claim?.(of.topic, of.partition);
-    const range = { start: 0n, end: 2n, epoch: claimed?.epoch ?? 0n };
+    const range = { start: 0n, end: 2n, epoch: claimed?.epoch ?? 0n, origin: '' };
     await harness().outage.cut();
     try {
       await expect(sink().write({ ...of, range, records: [] })).rejects.toMatchObject({

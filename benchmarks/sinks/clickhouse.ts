@@ -62,7 +62,7 @@ function batchesOf({ records, seed }: Pick<ScenarioOptions, 'records' | 'seed'>)
     const batches: SinkBatch[] = [];
     for (let from = 0; from < all.length; from += BATCH) {
       const part = all.slice(from, from + BATCH);
-      const range = { start: BigInt(from), end: BigInt(from + part.length), epoch: 0n };
+      const range = { start: BigInt(from), end: BigInt(from + part.length), epoch: 0n, origin: '' };
       batches.push({ topic: TOPIC, partition, range, records: part });
     }
     return batches;

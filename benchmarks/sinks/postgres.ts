@@ -138,7 +138,7 @@ function batchesOf(records: number): readonly (readonly SinkBatch[])[] {
         const place = { topic: TOPIC, partition, offset: BigInt(start + i), timestamp: 0 };
         return { ...place, key: value.id, value, version };
       });
-      const range = { start: BigInt(start), end: BigInt(start + BATCH), epoch: 0n };
+      const range = { start: BigInt(start), end: BigInt(start + BATCH), epoch: 0n, origin: '' };
       return { topic: TOPIC, partition, range, records: made };
     }),
   );

@@ -160,6 +160,11 @@ export class LaneBuffer {
     return { ...cut, end };
   }
 
+  /** What lies before `next` and was not read is gone. */
+  passTo(next: bigint): void {
+    if (next > this.#next) this.#next = next;
+  }
+
   /** Nothing to write, but offsets that hold no record: the position may move over them. */
   skip(): bigint {
     if (this.#records === 0) this.#start = this.#next;

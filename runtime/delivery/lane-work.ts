@@ -64,20 +64,28 @@ export class LaneWork {
   async settle(items: readonly Item[], range: OffsetRange): Promise<void> {
     const { sink, gate, delivered } = this.#context;
     const isTransactional = sink.mode === 'transactional';
+    // Dead-lettered of a planned range, and still of its batch.
+    const given = new Set<Item>();
     let left = items;
     let failures = 0;
     while (left.length > 0 || isTransactional) {
       const { results, sick } = await this.#write(left, range);
-      const { kept, undelivered, removed } = await this.#sort(left, results);
+      const { kept, undelivered, removed } = await this.#sort(left, results, given);
       const isSettled = undelivered.length === 0 && sick === undefined;
-      if (isSettled && !(isTransactional && removed > 0)) return delivered(kept.length);
+      if (isSettled && !(isTransactional && removed > 0))
+        return delivered(kept.length - given.size);
       if (sick !== undefined) {
         failures += 1;
         await gate.backOff(failures, this.#ended);
       } else if (removed === 0) {
-        throw new Error(`sink ${sink.name} held records and had no reason to`);
+        if (given.size === 0)
+          throw new Error(`sink ${sink.name} held records and had no reason to`);
+        // It held the others for one that it rejects each time, and has written nothing.
+        left = kept.filter((item) => !given.has(item));
+        given.clear();
+        continue;
       }
-      // A planned range comes again as it was, or the store would take the rest for the whole.
+      // A planned range comes again as it was, or the store would take it for another, or the rest for the whole.
       left = sink.mode === 'planned' ? kept : undelivered;
       delivered(kept.length - left.length);
     }
@@ -145,15 +153,27 @@ export class LaneWork {
     return written;
   }
 
-  async #sort(items: readonly Item[], results: readonly RecordResult[]): Promise<Sorted> {
+  /** @param given what is dead-lettered already and offered with the rest of its planned range; it is added to. */
+  async #sort(
+    items: readonly Item[],
+    results: readonly RecordResult[],
+    given: Set<Item>,
+  ): Promise<Sorted> {
+    const isPlanned = this.#context.sink.mode === 'planned';
     const dead: Failure[] = [];
     const parked: Failure[] = [];
     const open: { readonly item: Item; readonly isDelivered: boolean }[] = [];
     for (const [i, item] of items.entries()) {
       const result = results[i];
       if (result === undefined) continue;
-      if (result.status === 'rejected') {
+      if (given.has(item)) {
+        open.push({ item, isDelivered: true });
+      } else if (result.status === 'rejected') {
         dead.push(this.#failure(item.raw, 'write', result.error, 1, item.record));
+        if (isPlanned) {
+          given.add(item);
+          open.push({ item, isDelivered: true });
+        }
       } else if (result.status === 'retry' && result.of === 'record') {
         parked.push(this.#failure(item.raw, 'write', result.error, 1, item.record));
         this.#parking.send(parkingKey(item.raw), item.raw.offset);

@@ -5,6 +5,7 @@ import { type BufferBudget, type Cut, LaneBuffer } from './lane-buffer.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
 import { LaneWork } from './lane-work.ts';
 import { Parking } from './parking.ts';
+import { originOf } from './planned-position.ts';
 import type { GroupPositions, PositionProtocol } from './position.ts';
 import { waitingRecord } from './retry-record.ts';
 import type { OffsetRange } from './sink.ts';
@@ -20,6 +21,8 @@ export interface LaneSource {
 
 export interface LaneOptions extends LaneContext {
   readonly position: PositionProtocol;
+  /** Of its own topic. */
+  readonly positions: Pick<GroupPositions, 'committed'>;
   readonly budget: BufferBudget;
   readonly source: LaneSource;
   /** The same partition of the retry topic. */
@@ -39,6 +42,8 @@ export interface Fetched {
   /** Next offset on the broker. */
   readonly end: bigint;
 }
+
+const LOST = 'records were deleted by retention before they were delivered';
 
 /** When there is nothing to wait for, ms: whatever comes wakes the lane. */
 const LONG_MS = 60_000;
@@ -65,6 +70,12 @@ export class Lane {
   #epoch = 0n;
   #inFlight = 0;
   #isPaused = true;
+  #isRetryPaused = false;
+  /** Where a fetch did not begin that was sought: the second time in a row nothing is there any more. */
+  #gap: bigint | undefined;
+  #isGone = false;
+  #retryGap: bigint | undefined;
+  #isRetryGone = false;
   #wasRetry = false;
   #settled: bigint | undefined;
   #end = 0n;
@@ -103,15 +114,57 @@ export class Lane {
     const buffer = this.#buffer;
     if (buffer === undefined || this.#draining.signal.aborted) return;
     if (end > this.#end) this.#end = end;
-    const { clock, budget, source } = this.#options;
+    const { clock, budget } = this.#options;
     const bytes = buffer.push(records, from, next, clock.now());
     if (bytes === undefined) {
-      source.seek(buffer.next);
+      this.#onGap(buffer);
       return;
     }
+    this.#gap = undefined;
     budget.take(bytes);
     this.#throttle(buffer);
     this.#wake();
+  }
+
+  /** A fetch from before a seek may come late; one that begins behind it again says that retention came first. */
+  #onGap(buffer: LaneBuffer): void {
+    const { source } = this.#options;
+    if (this.#gap === buffer.next) {
+      this.#isGone = true;
+      this.#isPaused = true;
+      source.pause();
+      this.#wake();
+    } else {
+      this.#gap = buffer.next;
+      source.seek(buffer.next);
+    }
+  }
+
+  /** Goes on behind what retention has deleted before it was read, once all that was read is written. */
+  async #passOver(buffer: LaneBuffer): Promise<void> {
+    const { positions, source, logger, topic, partition } = this.#options;
+    const { low } = await this.#untilUp(() => positions.committed());
+    this.#isGone = false;
+    this.#gap = undefined;
+    if (low > buffer.next) {
+      const [from, to] = [String(buffer.next), String(low)];
+      logger.error({ topic, partition, from, to }, LOST);
+      buffer.passTo(low);
+    }
+    source.seek(buffer.next);
+    this.#isPaused = false;
+    source.resume();
+  }
+
+  async #passOverRetries(parking: Parking): Promise<void> {
+    const { retryPositions, retrySource, logger, topic, partition } = this.#options;
+    const { low } = await this.#untilUp(() => retryPositions.committed());
+    this.#isRetryGone = false;
+    if (low <= parking.next) return;
+    const [from, to] = [String(parking.next), String(low)];
+    logger.error({ topic, partition, retries: true, from, to }, LOST);
+    parking.read([], low);
+    retrySource.seek(low);
   }
 
   /** What was fetched of its retry topic. Never waits. */
@@ -119,9 +172,13 @@ export class Lane {
     const parking = this.#parking;
     if (parking === undefined || this.#draining.signal.aborted) return;
     if (from > parking.next) {
+      this.#isRetryGone = this.#retryGap === parking.next;
+      this.#retryGap = parking.next;
       this.#options.retrySource.seek(parking.next);
+      this.#wake();
       return;
     }
+    this.#retryGap = undefined;
     const waiting = records.flatMap((raw) => waitingRecord(raw) ?? []);
     if (waiting.length < records.length) {
       const { logger, topic, partition } = this.#options;
@@ -131,7 +188,17 @@ export class Lane {
       );
     }
     parking.read(waiting, next);
+    this.#throttleRetries(parking);
     this.#wake();
+  }
+
+  /** Letters that are sent back may be more than memory holds: it stops reading them while enough can be tried. */
+  #throttleRetries(parking: Parking): void {
+    const isCrowded = parking.isCrowded(this.#position);
+    if (isCrowded === this.#isRetryPaused) return;
+    this.#isRetryPaused = isCrowded;
+    if (isCrowded) this.#options.retrySource.pause();
+    else this.#options.retrySource.resume();
   }
 
   /**
@@ -172,7 +239,7 @@ export class Lane {
   }
 
   async #open(): Promise<void> {
-    const { position, source } = this.#options;
+    const { position, source, logger, topic, partition } = this.#options;
     source.pause();
     const start = await this.#untilUp(() => position.open());
     await this.#openRetries();
@@ -184,6 +251,12 @@ export class Lane {
     this.#buffer = new LaneBuffer(this.#options.sink.limits, start.position, start.from);
     source.seek(start.from);
     this.#isPaused = false;
+    this.#isGone = false;
+    this.#gap = undefined;
+    if (start.from > start.position) {
+      const [from, to] = [String(start.position), String(start.from)];
+      logger.error({ topic, partition, from, to }, LOST);
+    }
     source.resume();
   }
 
@@ -218,9 +291,12 @@ export class Lane {
       // Whatever comes from here on cuts the next wait short.
       if (this.#alarm.signal.aborted) this.#alarm = new AbortController();
       const now = this.#options.clock.now();
+      if (this.#isRetryGone) await this.#passOverRetries(parking);
+      this.#throttleRetries(parking);
       const isLoaded = parking.next >= this.#retryEnd;
       const { records } = this.#options.sink.limits;
-      const due = isLoaded ? parking.due(now, this.#position, records) : [];
+      const canRetry = isLoaded || this.#isRetryPaused;
+      const due = canRetry ? parking.due(now, this.#position, records) : [];
       // In turns, so that neither waits for the other for ever.
       if (due.length > 0 && !this.#wasRetry) {
         this.#wasRetry = true;
@@ -232,9 +308,11 @@ export class Lane {
       const cut = isLoaded && !parking.isFull(this.#position) ? this.#next(buffer, now) : undefined;
       if (cut !== undefined) {
         await this.#deliver(cut, buffer, work, parking);
+      } else if (this.#isGone && (buffer.records === 0 || this.#plannedEnd !== undefined)) {
+        await this.#passOver(buffer);
       } else if (due.length === 0) {
         await this.#idle(buffer, parking);
-        await this.#wait(buffer, parking, isLoaded);
+        await this.#wait(buffer, parking, isLoaded, canRetry);
       }
     }
   }
@@ -261,7 +339,8 @@ export class Lane {
 
   async #deliver(cut: Cut, buffer: LaneBuffer, work: LaneWork, parking: Parking): Promise<void> {
     const { position, sink, clock, budget } = this.#options;
-    const range: OffsetRange = { start: cut.start, end: cut.end, epoch: this.#epoch };
+    const origin = sink.mode === 'planned' ? originOf(cut.records) : '';
+    const range: OffsetRange = { start: cut.start, end: cut.end, epoch: this.#epoch, origin };
     const items = await work.prepare(cut.records);
     await this.#untilUp(() => position.begin(range));
     await work.settle(items, range);
@@ -292,9 +371,14 @@ export class Lane {
   }
 
   /** Until there may be something to do. */
-  async #wait(buffer: LaneBuffer, parking: Parking, isLoaded: boolean): Promise<void> {
+  async #wait(
+    buffer: LaneBuffer,
+    parking: Parking,
+    isLoaded: boolean,
+    canRetry: boolean,
+  ): Promise<void> {
     const { clock } = this.#options;
-    const times = [isLoaded ? parking.dueAt(this.#position) : undefined];
+    const times = [canRetry ? parking.dueAt(this.#position) : undefined];
     const isWaiting = this.#plannedEnd !== undefined || parking.isFull(this.#position);
     if (isLoaded && !isWaiting) times.push(buffer.readyAt());
     const until = Math.min(...times.map((at) => at ?? Number.POSITIVE_INFINITY));
@@ -318,7 +402,7 @@ export class Lane {
     if (isPlanRead && (buffer.full || isTooMuch)) {
       if (!this.#isPaused) source.pause();
       this.#isPaused = true;
-    } else if (this.#isPaused && (buffer.low || !isPlanRead)) {
+    } else if (this.#isPaused && !this.#isGone && (buffer.low || !isPlanRead)) {
       this.#isPaused = false;
       source.resume();
     }

@@ -39,6 +39,16 @@ function lowestOf(parked: ParkedKey): bigint | undefined {
   return lowest;
 }
 
+/** What a header takes in memory beside its bytes: a name and a buffer. */
+const HEADER_OVERHEAD = 100;
+
+/** Records that wait carry headers that say why: they are most of them. */
+function headersWeight({ headers }: KafkaRecord): number {
+  let bytes = 0;
+  for (const value of Object.values(headers)) bytes += (value?.length ?? 0) + HEADER_OVERHEAD;
+  return bytes;
+}
+
 /** Keys are compared by their bytes. A record without one waits for itself only. */
 export function parkingKey({ key, offset }: Pick<KafkaRecord, 'key' | 'offset'>): string {
   return key === null ? `@${offset}` : `=${key.toString('latin1')}`;
@@ -89,6 +99,15 @@ export class Parking {
   }
 
   /**
+   * Is there enough to try, so that reading on in the retry topic would only fill memory? Never while what comes next
+   * may have to be read first: what was just sent, or what the lane has to reach before any of these.
+   * @param position of the lane in its own topic.
+   */
+  isCrowded(position: bigint): boolean {
+    return this.#sent === 0 && this.isFull(position);
+  }
+
+  /**
    * Must a record wait? One that comes before all that wait of its key must not: it was read again after a crash.
    * @param origin its own offset.
    */
@@ -121,7 +140,7 @@ export class Parking {
     if (parked.sent.delete(origin)) this.#sent -= 1;
     // Sent twice, when a crash came between the first and the position.
     const isKnown = parked.origins.has(origin);
-    const bytes = weightOf(waiting.record);
+    const bytes = weightOf(waiting.record) + headersWeight(waiting.record);
     const kept: Kept = { entry: { ...waiting, key }, bytes, isResolved: isKnown };
     this.#window.push(kept);
     this.#bytes += bytes;

@@ -1,8 +1,23 @@
+import { createHash } from 'node:crypto';
+import type { KafkaRecord } from '../kafka/record.ts';
 import { type GroupPositions, type PositionProtocol, startOf } from './position.ts';
 
 /** The metadata of an offset commit that says where the range about to be written ends. */
 export function planMetadata(end: bigint): string {
   return `plan:${end}`;
+}
+
+/**
+ * Digest of where records come from, not of what is in them or becomes of them: offsets and timestamps. A topic that was
+ * made anew counts its offsets from 0 again, at other times.
+ */
+export function originOf(records: readonly KafkaRecord[]): string {
+  const bytes = Buffer.alloc(records.length * 16);
+  for (const [i, { offset, timestamp }] of records.entries()) {
+    bytes.writeBigInt64LE(offset, i * 16);
+    bytes.writeBigInt64LE(BigInt(timestamp), i * 16 + 8);
+  }
+  return createHash('sha1').update(bytes).digest('base64url');
 }
 
 /** The end in such metadata; undefined in any other. */

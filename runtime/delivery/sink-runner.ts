@@ -26,7 +26,7 @@ import { createDecode } from './decode.ts';
 import { Lane, type LaneSource } from './lane.ts';
 import { BufferBudget } from './lane-buffer.ts';
 import { plannedPosition } from './planned-position.ts';
-import type { PositionProtocol } from './position.ts';
+import type { GroupPositions, PositionProtocol } from './position.ts';
 import type { Sink } from './sink.ts';
 import { type SinkCounts, StoreGate } from './store-gate.ts';
 
@@ -50,6 +50,8 @@ export function sinkGroup(name: string): string {
 
 /** How long a stop waits for batches under way, ms: a store that does not answer holds nobody up. */
 const STOP_MS = 8_000;
+/** How long its store is waited for then, ms: a request that hangs ends with the process. */
+const CLOSE_MS = 1_000;
 /** Lanes only take what is handed over: all partitions of a fetch can be handed over together. */
 const HANDOVERS = 64;
 
@@ -208,6 +210,7 @@ export class SinkRunner implements PartitionHandler {
       resume: () => consumer.resume(name, partition),
       seek: (offset) => consumer.seek(name, partition, offset),
     });
+    const positions = assignment.positions({ topic, partition });
     const lane = new Lane({
       topic,
       partition,
@@ -222,7 +225,8 @@ export class SinkRunner implements PartitionHandler {
       },
       deadLettered: (codes) => this.#deadLettered(topic, codes),
       delivered: (records) => this.#delivered(records),
-      position: this.#positionOf(assignment, topic, partition),
+      position: this.#positionOf(positions, topic, partition),
+      positions,
       budget: this.#budget,
       source: sourceOf(topic),
       retrySource: sourceOf(retryTopic),
@@ -236,9 +240,8 @@ export class SinkRunner implements PartitionHandler {
     this.#lanes.set(`${topic}/${partition}`, lane);
   }
 
-  #positionOf(assignment: Assignment, topic: string, partition: number): PositionProtocol {
+  #positionOf(positions: GroupPositions, topic: string, partition: number): PositionProtocol {
     const { sink } = this.#options;
-    const positions = assignment.positions({ topic, partition });
     if (sink.mode === 'planned') return plannedPosition(positions);
     if (sink.mode === 'transactional') {
       return claimedPosition(sink, topic, partition, positions, systemClock);
@@ -297,19 +300,30 @@ export class SinkRunner implements PartitionHandler {
     );
   }
 
-  /** Finishes the batches under way, commits, leaves the group, closes the sink. Some 10 s at most. */
+  /** Finishes the batches under way, commits, leaves the group, closes the sink. Some 10 s at most, whatever hangs. */
   async stop(): Promise<void> {
     this.#stopped.abort();
     this.#joined.resolve(undefined);
-    await this.#starting;
-    const timer = new AbortController();
-    await Promise.race([this.onRebalance(), systemClock.sleep(STOP_MS, timer.signal)]);
-    timer.abort();
+    const drained = async () => {
+      await this.#starting;
+      await this.onRebalance();
+    };
+    await within(STOP_MS, drained());
     this.#endLanes();
     await this.#consumer?.stop();
     this.#offsets.close();
     this.#metrics?.close();
     this.#alert.close();
-    await this.#options.sink.close();
+    await within(CLOSE_MS, this.#options.sink.close());
+  }
+}
+
+/** Resolves with `work`, or after `ms`. @throws what `work` throws until then. */
+async function within(ms: number, work: Promise<void>): Promise<void> {
+  const timer = new AbortController();
+  try {
+    await Promise.race([work, systemClock.sleep(ms, timer.signal)]);
+  } finally {
+    timer.abort();
   }
 }

@@ -34,6 +34,11 @@ export interface OffsetRange {
   readonly end: bigint;
   /** Of `claim`; 0 for sinks without. */
   readonly epoch: bigint;
+  /**
+   * For `planned` sinks, else empty: digest of all that the topic holds in the range, whatever becomes of it on its way.
+   * The same range of the same topic has the same one; in a topic made anew, or cut short since, it has another.
+   */
+  readonly origin: string;
 }
 
 /** Records of one partition, offsets ascending. */
@@ -43,7 +48,9 @@ export interface SinkBatch {
   readonly partition: number;
   /**
    * Undefined for records that are written beside the stream, after a retry of their own: no position moves then.
-   * Records of the range that were dead-lettered or parked are not among `records`; it may be empty.
+   * Records of the range that were dead-lettered or parked are not among `records`; it may be empty. Only a `planned`
+   * sink gets those that it rejected itself again, as long as others of the range are not written: a range that it
+   * has written in parts comes to the same parts.
    */
   readonly range: OffsetRange | undefined;
   readonly records: readonly SinkRecord[];

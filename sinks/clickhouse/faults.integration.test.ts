@@ -51,7 +51,7 @@ function rangeOf(start: number, end: number, poison: Readonly<Record<number, obj
   return {
     topic: 'event.recorded',
     partition: 0,
-    range: { start: BigInt(start), end: BigInt(end), epoch: 0n },
+    range: { start: BigInt(start), end: BigInt(end), epoch: 0n, origin: '' },
     records,
   } satisfies SinkBatch;
 }

@@ -5,10 +5,7 @@ import { RowBinaryWriter } from './row-binary.ts';
 /** About what a record's offset, timestamp and key take. */
 const SOURCE_BYTES = 64;
 
-/**
- * Of where the records came from, not of what they are encoded to: the same range has the same digest after a restart
- * with another encoder, and another one in a topic that was made anew and counts its offsets from 0 again.
- */
+/** Of where records beside the stream came from, not of what they are encoded to. */
 function digestOf(records: readonly SinkRecord[]): string {
   const out = new RowBinaryWriter(records.length * SOURCE_BYTES);
   for (const { offset, timestamp, key } of records) {
@@ -21,13 +18,15 @@ function digestOf(records: readonly SinkRecord[]): string {
 
 /**
  * Names a batch to the server, which drops a block whose token it remembers, whatever is in it. Batches of a range are
- * `topic-partition-start-end-digest`; those beside the stream have the first and last offset behind a word of their own.
+ * `topic-partition-start-end-origin`, so that a repeat has the same name though some of its records are parked or
+ * dead-lettered by now, or were then; those beside the stream have the first and last offset behind a word of their own.
  */
 export function batchToken({ topic, partition, range, records }: SinkBatch): string {
-  const digest = digestOf(records);
-  if (range !== undefined) return `${topic}-${partition}-${range.start}-${range.end}-${digest}`;
+  if (range !== undefined) {
+    return `${topic}-${partition}-${range.start}-${range.end}-${range.origin}`;
+  }
   const [first, last] = [records[0]?.offset, records.at(-1)?.offset];
-  return `${topic}-${partition}-beside-${first}-${last}-${digest}`;
+  return `${topic}-${partition}-beside-${first}-${last}-${digestOf(records)}`;
 }
 
 /**

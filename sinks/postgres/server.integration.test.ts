@@ -91,7 +91,7 @@ async function deliver(
           offset: BigInt(offset),
         };
       });
-      const range = { epoch, start: BigInt(start), end: BigInt(start + BATCH) };
+      const range = { epoch, start: BigInt(start), end: BigInt(start + BATCH), origin: '' };
       const [result] = await sink.write({ topic: TOPIC, partition, range, records });
       if (result?.status === 'delivered') {
         start += BATCH;

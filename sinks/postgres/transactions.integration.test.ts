@@ -64,7 +64,7 @@ function batch(
     const record = contactRecord(`p${at}-${start + i}`, 1n, fields(start + i));
     return { ...record, partition: at, offset: BigInt(start + i) };
   });
-  const range = { epoch, start: BigInt(start), end: BigInt(start + size) };
+  const range = { epoch, start: BigInt(start), end: BigInt(start + size), origin: '' };
   return { topic: TOPIC, partition: at, range, records };
 }
 

@@ -118,6 +118,7 @@ export class SimulatedMember {
       deadLettered: () => undefined,
       delivered: () => undefined,
       position: protocols[sink.mode](),
+      positions,
       budget: new BufferBudget(config.bufferBytes),
       source: this.#main,
       retrySource: this.#retry,

@@ -16,7 +16,12 @@ async function writePartition(sink: Sink, partition: number): Promise<never> {
       const offset = start + i;
       return { ...contactRecord(`${partition}-${offset}`, 1n), partition, offset: BigInt(offset) };
     });
-    const range = { epoch: claim.epoch, start: BigInt(start), end: BigInt(start + BATCH) };
+    const range = {
+      epoch: claim.epoch,
+      start: BigInt(start),
+      end: BigInt(start + BATCH),
+      origin: '',
+    };
     const [result] = await sink.write({ topic: TOPIC, partition, range, records });
     if (result?.status !== 'delivered') throw new Error(`answered ${JSON.stringify(result)}`);
     process.stdout.write(`${partition} ${start + BATCH}\n`);

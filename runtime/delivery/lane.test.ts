@@ -1,0 +1,207 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import { ReachflowError } from '../errors.ts';
+import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
+import { systemClock } from './clock.ts';
+import { deliveryConfigSchema } from './config.ts';
+import { Lane } from './lane.ts';
+import { BufferBudget } from './lane-buffer.ts';
+import { plannedPosition } from './planned-position.ts';
+import type { CommittedPosition, GroupPositions } from './position.ts';
+import { waitingRecord } from './retry-record.ts';
+import { DELIVERED, type RecordResult, type Sink, type SinkBatch } from './sink.ts';
+import { StoreGate } from './store-gate.ts';
+
+const TOPIC = 'contact.golden';
+const config = deliveryConfigSchema.parse({
+  retryInitialMs: 1,
+  retryMaxMs: 2,
+  parking: { maxRecords: 10 },
+});
+const logger = pino({ level: 'silent' });
+
+class Source {
+  readonly sought: bigint[] = [];
+  isPaused = false;
+  pause(): void {
+    this.isPaused = true;
+  }
+  resume(): void {
+    this.isPaused = false;
+  }
+  seek(offset: bigint): void {
+    this.sought.push(offset);
+  }
+}
+
+function record(offset: bigint, headers: KafkaRecord['headers'] = {}): KafkaRecord {
+  const text = Buffer.from(String(offset));
+  return { offset, timestamp: 5, key: text, value: text, headers };
+}
+
+function records(from: number, to: number): KafkaRecord[] {
+  return Array.from({ length: to - from }, (_, i) => record(BigInt(from + i)));
+}
+
+/** A record of the retry topic whose own offset is the same. */
+function waiting(offset: bigint): KafkaRecord {
+  const of = Buffer.from(String(offset));
+  return record(offset, { '__reachflow.errors.offset': of, '__reachflow.errors.timestamp': of });
+}
+
+const sick = new ReachflowError('away', { code: 'AWAY', domain: 'external', retry: 'backoff' });
+const bad = new ReachflowError('bad', { code: 'BAD', domain: 'user' });
+
+function positionsOf(broker: Partial<CommittedPosition>): GroupPositions {
+  return {
+    committed: async () => ({ offset: undefined, metadata: '', low: 0n, high: 0n, ...broker }),
+    commit: async () => undefined,
+  };
+}
+
+describe('a lane', () => {
+  const lanes: Lane[] = [];
+  afterEach(() => {
+    for (const lane of lanes.splice(0)) lane.kill();
+  });
+
+  async function start(
+    write: (batch: SinkBatch) => readonly RecordResult[],
+    publish: (records: readonly OutgoingRecord[]) => Promise<void> = async () => undefined,
+    broker: { main?: Partial<CommittedPosition>; retry?: Partial<CommittedPosition> } = {},
+  ) {
+    const main = { ...broker.main };
+    const sink: Sink = {
+      name: 'scripted',
+      mode: 'planned',
+      topics: [TOPIC],
+      limits: { records: 20_000, bytes: 10_000_000, lingerMs: 0 },
+      writers: 1,
+      open: async () => undefined,
+      write: async (batch) => write(batch),
+      close: async () => undefined,
+    };
+    const [source, retrySource] = [new Source(), new Source()];
+    const positions = positionsOf(main);
+    const failures: unknown[] = [];
+    const lane = new Lane({
+      topic: TOPIC,
+      partition: 0,
+      sink,
+      gate: new StoreGate({ sink, config, clock: systemClock, logger }),
+      config,
+      clock: systemClock,
+      logger,
+      decode: async (raws) =>
+        raws.map((raw) => {
+          const { offset, timestamp } = raw;
+          const fields = { key: String(raw.key), value: {}, version: 1n };
+          return { raw, record: { topic: TOPIC, partition: 0, offset, timestamp, ...fields } };
+        }),
+      publish,
+      deadLettered: () => undefined,
+      delivered: () => undefined,
+      position: plannedPosition(positions),
+      positions: { committed: async () => ({ ...(await positions.committed()), ...main }) },
+      budget: new BufferBudget(1_000_000_000),
+      source,
+      retrySource,
+      retryPositions: positionsOf({ ...broker.retry }),
+      onFatal: (error) => failures.push(error),
+    });
+    lanes.push(lane);
+    await until(() => source.sought.length > 0);
+    return { lane, source, retrySource, main, failures };
+  }
+
+  async function until(isSo: () => boolean): Promise<void> {
+    for (const end = Date.now() + 30_000; !isSo(); ) {
+      if (Date.now() > end) throw new Error('it did not happen');
+      await turn();
+    }
+  }
+
+  it('dead-letters more records of one batch than a publisher queues', async () => {
+    let letters = 0;
+    const publish = async (some: readonly OutgoingRecord[]) => {
+      if (some.length > 10_000) throw sick;
+      letters += some.length;
+    };
+    const { lane } = await start(
+      (batch) => batch.records.map(() => ({ status: 'rejected', error: bad })),
+      publish,
+    );
+    lane.push({ records: records(0, 12_000), from: 0n, next: 12_000n, end: 12_000n });
+    await until(() => lane.status().position === 12_000);
+    expect(letters).toBe(12_000);
+  });
+
+  it('offers a planned range again as it was, with what was rejected of it, and dead-letters that once', async () => {
+    const batches: SinkBatch[] = [];
+    const letters: string[] = [];
+    const write = (batch: SinkBatch): RecordResult[] => {
+      batches.push(batch);
+      const isFirst = batches.length === 1;
+      return batch.records.map(({ offset }): RecordResult => {
+        if (offset === 1n) return { status: 'rejected', error: bad };
+        if (offset === 2n && isFirst) return { status: 'retry', of: 'store', error: sick };
+        return DELIVERED;
+      });
+    };
+    const { lane } = await start(write, async (some) => {
+      letters.push(...some.map(({ key }) => String(key)));
+    });
+    lane.push({ records: records(0, 3), from: 0n, next: 3n, end: 3n });
+    await until(() => lane.status().position === 3);
+    expect(batches.map((batch) => batch.records.map(({ offset }) => offset))).toEqual([
+      [0n, 1n, 2n],
+      [0n, 1n, 2n],
+    ]);
+    expect(batches[0]?.range?.origin).toMatch(/^[\w-]{27}$/);
+    expect(batches[1]?.range).toEqual(batches[0]?.range);
+    expect(letters).toEqual(['1']);
+  });
+
+  it('goes on behind records that retention deleted while it waited', async () => {
+    const written: bigint[] = [];
+    const { lane, source, main } = await start(({ records: given }) => {
+      written.push(...given.map(({ offset }) => offset));
+      return given.map(() => DELIVERED);
+    });
+    main.low = 50n;
+    main.high = 60n;
+    const late = { records: records(50, 60), from: 50n, next: 60n, end: 60n };
+    lane.push(late);
+    expect(source.sought.at(-1)).toBe(0n);
+    lane.push(late);
+    await until(() => source.sought.at(-1) === 50n);
+    expect(source.isPaused).toBe(false);
+    lane.push(late);
+    await until(() => lane.status().position === 60);
+    expect(written).toEqual(records(50, 60).map(({ offset }) => offset));
+  });
+
+  it('stops reading its retry topic while more waits than it may hold, and reads on', async () => {
+    let isSick = true;
+    let written = 0;
+    const { lane, retrySource } = await start(
+      ({ records: given }) => {
+        if (isSick) return given.map(() => ({ status: 'retry', of: 'store', error: sick }));
+        written += given.length;
+        return given.map(() => DELIVERED);
+      },
+      undefined,
+      { main: { offset: 1_000n, low: 0n, high: 1_000n }, retry: { high: 30n } },
+    );
+    const first = Array.from({ length: 15 }, (_, i) => waiting(BigInt(i)));
+    expect(waitingRecord(first[3] ?? record(0n))?.record.offset).toBe(3n);
+    lane.pushRetries({ records: first, from: 0n, next: 15n, end: 30n });
+    expect(retrySource.isPaused).toBe(true);
+    isSick = false;
+    await until(() => written === 15 && !retrySource.isPaused);
+    const rest = Array.from({ length: 15 }, (_, i) => waiting(BigInt(15 + i)));
+    lane.pushRetries({ records: rest, from: 15n, next: 30n, end: 30n });
+    await until(() => written === 30);
+  });
+});
