@@ -52,8 +52,8 @@ const parkingSchema = z
     maxBytes: z
       .int()
       .min(1_024)
-      .default(16_777_216)
-      .describe('Their bytes; beyond, the partition waits.'),
+      .default(67_108_864)
+      .describe('Their bytes in all partitions of a sink, each with its share; beyond, it waits.'),
   })
   .prefault({})
   .describe(

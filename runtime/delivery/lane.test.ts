@@ -105,6 +105,7 @@ describe('a lane', () => {
       position: plannedPosition(positions),
       positions: { committed: async () => ({ ...(await positions.committed()), ...main }) },
       budget: new BufferBudget(1_000_000_000),
+      parkingLimits: () => ({ records: config.parking.maxRecords, bytes: config.parking.maxBytes }),
       source,
       retrySource,
       retryPositions: positionsOf({ ...broker.retry }),

@@ -4,7 +4,7 @@ import type { InputStatus } from '../observability/process-status.ts';
 import { type BufferBudget, type Cut, LaneBuffer } from './lane-buffer.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
 import { LaneWork } from './lane-work.ts';
-import { Parking } from './parking.ts';
+import { Parking, type ParkingLimits } from './parking.ts';
 import { originOf } from './planned-position.ts';
 import type { GroupPositions, PositionProtocol } from './position.ts';
 import { waitingRecord } from './retry-record.ts';
@@ -24,6 +24,8 @@ export interface LaneOptions extends LaneContext {
   /** Of its own topic. */
   readonly positions: Pick<GroupPositions, 'committed'>;
   readonly budget: BufferBudget;
+  /** Its share of what may wait in retry topics. Asked once, when the lane is opened. */
+  readonly parkingLimits: () => ParkingLimits;
   readonly source: LaneSource;
   /** The same partition of the retry topic. */
   readonly retrySource: LaneSource;
@@ -265,14 +267,13 @@ export class Lane {
    * is asked for when the position is known: from then on nobody else can move that past a record that they parked.
    */
   async #openRetries(): Promise<void> {
-    const { retryPositions, retrySource, config } = this.#options;
+    const { retryPositions, retrySource, parkingLimits } = this.#options;
     const { offset, low, high } = await this.#untilUp(() => retryPositions.committed());
     this.#retryEnd = high;
     if (this.#parking !== undefined) return;
     const from = offset === undefined || offset < low || offset > high ? low : offset;
-    const { maxRecords: records, maxBytes: bytes } = config.parking;
     this.#retryCommitted = offset;
-    this.#parking = new Parking({ records, bytes }, from);
+    this.#parking = new Parking(parkingLimits(), from);
     const publish: LaneContext['publish'] = async (letters) => {
       if (this.#isDead) throw new LaneEnded();
       await this.#options.publish(letters);

@@ -25,6 +25,7 @@ import type { DeliveryConfig } from './config.ts';
 import { createDecode } from './decode.ts';
 import { Lane, type LaneSource } from './lane.ts';
 import { BufferBudget } from './lane-buffer.ts';
+import type { ParkingLimits } from './parking.ts';
 import { plannedPosition } from './planned-position.ts';
 import type { GroupPositions, PositionProtocol } from './position.ts';
 import type { Sink } from './sink.ts';
@@ -228,6 +229,7 @@ export class SinkRunner implements PartitionHandler {
       position: this.#positionOf(positions, topic, partition),
       positions,
       budget: this.#budget,
+      parkingLimits: () => parkingShare(config, this.#lanes.size),
       source: sourceOf(topic),
       retrySource: sourceOf(retryTopic),
       // A claim moves when it is made, not with the generation.
@@ -326,4 +328,12 @@ async function within(ms: number, work: Promise<void>): Promise<void> {
   } finally {
     timer.abort();
   }
+}
+
+const MIN_PARKING_BYTES = 65_536;
+
+/** Of what may wait in all retry topics of a sink, the part of one of `lanes`. */
+function parkingShare({ parking }: DeliveryConfig, lanes: number): ParkingLimits {
+  const bytes = Math.max(MIN_PARKING_BYTES, Math.floor(parking.maxBytes / Math.max(1, lanes)));
+  return { records: parking.maxRecords, bytes };
 }

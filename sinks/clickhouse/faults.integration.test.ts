@@ -190,7 +190,7 @@ describe('the ClickHouse sink, when things break', () => {
 
   it('keeps one copy when the server is killed between table and view, again and again', async () => {
     // A view that takes its time leaves a moment in which the table has the rows and the roll-up has not.
-    const sink = await openWithRollUp('sleepEachRow(0.01) + 1');
+    const sink = await openWithRollUp('sleepEachRow(0.03) + 1');
     for (let round = 0; round < 3; round += 1) {
       const [start, end] = [round * 90, (round + 1) * 90];
       const batch = rangeOf(start, end);
@@ -198,9 +198,10 @@ describe('the ClickHouse sink, when things break', () => {
       if (round === 1) await sleep(WAIT_MS);
       else await until(async () => ((await counted()).stored?.n ?? 0) > start);
       await server.kill();
-      const statuses = (await writing).map(({ status }) => status);
-      expect(new Set(statuses)).toEqual(new Set(['retry']));
+      const statuses = new Set((await writing).map(({ status }) => status));
       await server.restart();
+      // On a busy machine the kill may come when all is written; the batch comes again then, too.
+      expect([['retry'], ['delivered']]).toContainEqual([...statuses]);
       await deliver(sink, batch);
       expect(await counted()).toEqual(exactly(upTo(end)));
     }

@@ -120,6 +120,7 @@ export class SimulatedMember {
       position: protocols[sink.mode](),
       positions,
       budget: new BufferBudget(config.bufferBytes),
+      parkingLimits: () => ({ records: config.parking.maxRecords, bytes: config.parking.maxBytes }),
       source: this.#main,
       retrySource: this.#retry,
       retryPositions: broker.positions(broker.retry, generation, isAlive),
