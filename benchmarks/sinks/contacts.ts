@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import avro from 'avsc';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { partitionOfKey } from '../../runtime/kafka/murmur2.ts';
-import { readerSchemaText } from '../../schemas/avro.ts';
+import { plainType, readerSchemaText } from '../../schemas/avro.ts';
 import type { Contact } from '../../schemas/types.ts';
 import { RawProducer } from '../input/raw-producer.ts';
 import { RecordBatch } from '../input/record-batch.ts';
@@ -39,7 +38,7 @@ export const CONTACT_WITHOUT_TAGS: string = (() => {
 /** A key as Debezium's connectors write them, and as its sink wants them: a record. */
 export const CONTACT_KEY =
   '{"type":"record","name":"Key","fields":[{"name":"id","type":"string"}]}';
-const keyType = avro.Type.forSchema(JSON.parse(CONTACT_KEY));
+const keyType = plainType(CONTACT_KEY);
 
 /** In Confluent wire format. */
 function avroKey(id: string, schemaId: number): Buffer {
@@ -86,7 +85,7 @@ export async function fillContacts(
   versions: number,
 ): Promise<readonly string[]> {
   const producer = await RawProducer.open(brokers, topic);
-  const type = avro.Type.forSchema(JSON.parse(CONTACT_WITHOUT_TAGS));
+  const type = plainType(CONTACT_WITHOUT_TAGS);
   const batches = Array.from({ length: producer.partitions }, () => new RecordBatch(BATCH_BYTES));
   const value = Buffer.alloc(VALUE_BYTES);
   value.writeInt32BE(schemaId, 1);
