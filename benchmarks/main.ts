@@ -61,7 +61,12 @@ async function run(scenario: Scenario, options: Options): Promise<void> {
   const records = options.records ?? scenario.defaults.records;
   const warmUp = options.warmUp ?? scenario.defaults.warmUp;
   const contestants = await contestantsFor(scenario, options);
-  const environment = await openEnvironment({ stackDir, partitions, onProgress: note });
+  const environment = await openEnvironment({
+    stackDir,
+    partitions,
+    stores: scenario.stores,
+    onProgress: note,
+  });
   const settings = { records, warmUp, runs, seed, keys };
   const result = await scenario.run(environment, contestants, { ...settings, onProgress: note });
   const report: Report = {
@@ -118,7 +123,7 @@ for (const scenario of scenarios) {
         .choices(['updates', 'suppress'])
         .default('updates'),
     )
-    .option('--stack-dir <directory>', 'start or find an embedded stack of Kafka and registry here')
+    .option('--stack-dir <directory>', 'start or find an embedded stack of what is needed here')
     .option('--json <file>', 'write the report, too')
     .action((options: Options) => run(scenario, options));
 }

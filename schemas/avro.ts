@@ -42,6 +42,11 @@ export function readerType(topic: TopicName): avro.Type {
   return type;
 }
 
+/** The plain Avro type of a schema's JSON text, `long` as number. @throws Error when it is no schema. */
+export function plainType(text: string): avro.Type {
+  return avro.Type.forSchema(JSON.parse(text));
+}
+
 /**
  * A resolver that reads `writer`'s bytes into the topic's reader type (Avro specification, Schema Resolution).
  * Record names are compared without their namespace: Debezium's carries the topic prefix.

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { loadAppConfig } from '../../cli/config.ts';
+import { type AppConfig, loadAppConfig } from '../../cli/config.ts';
 import { upStack } from '../../compose/stack.ts';
 import { ensureTopics } from '../../runtime/kafka/admin.ts';
 import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.ts';
@@ -23,11 +23,18 @@ export interface Arena extends RunNamespace {
   remove(): Promise<void>;
 }
 
-/** The broker and the registry that all contestants share. */
+/** Stores that a scenario may write to. */
+export type StoreName = 'postgres' | 'clickhouse' | 'elasticsearch';
+
+/** Their sections of the configuration, with the addresses of the stack that the benchmark runs on. */
+export type Stores = Readonly<Pick<AppConfig, StoreName>>;
+
+/** The broker and the registry that all contestants share, and the stores. */
 export interface Environment {
   readonly brokers: readonly string[];
   readonly registryUrl: string;
   readonly partitions: number;
+  readonly stores: Stores;
   readonly logger: Logger;
   /** Makes a namespace with empty topics. @param label tells people what it is for. */
   arena(label: string): Promise<Arena>;
@@ -43,26 +50,42 @@ export interface EnvironmentOptions {
   /** Directory of the embedded stack to start, or to find running; absent: what the configuration says. */
   readonly stackDir?: string | undefined;
   readonly partitions: number;
+  /** Stores to start beside broker and registry; none when absent. */
+  readonly stores?: readonly StoreName[] | undefined;
   readonly onProgress: (text: string) => void;
 }
 
-async function endpointsOf(
-  options: EnvironmentOptions,
-): Promise<{ brokers: readonly string[]; registryUrl: string }> {
+interface Found {
+  readonly brokers: readonly string[];
+  readonly registryUrl: string;
+  readonly stores: Stores;
+}
+
+async function endpointsOf(options: EnvironmentOptions): Promise<Found> {
   const { config } = await loadAppConfig();
+  const { kafka, registry, postgres, clickhouse, elasticsearch } = config;
+  const stores = { postgres, clickhouse, elasticsearch };
   if (options.stackDir === undefined) {
-    return { brokers: config.kafka.brokers, registryUrl: config.registry.url };
+    return { brokers: kafka.brokers, registryUrl: registry.url, stores };
   }
   const { endpoints } = await upStack({
     engine: 'embedded',
     dir: resolve(options.stackDir),
     cacheDir: resolve(config.stack.cacheDir),
-    components: ['kafka', 'registry'],
+    components: ['kafka', 'registry', ...(options.stores ?? [])],
     onProgress: ({ component, status, message }) => {
       if (status !== 'working') options.onProgress(`${component}: ${message}`);
     },
   });
-  return { brokers: endpoints.kafka.brokers, registryUrl: endpoints.registry.url };
+  return {
+    brokers: endpoints.kafka.brokers,
+    registryUrl: endpoints.registry.url,
+    stores: {
+      postgres: { ...postgres, ...endpoints.postgres },
+      clickhouse: { ...clickhouse, ...endpoints.clickhouse },
+      elasticsearch: { ...elasticsearch, ...endpoints.elasticsearch },
+    },
+  };
 }
 
 /** Every namespace's name begins with it. */
@@ -82,11 +105,11 @@ async function removeTopics(client: KafkaClient, prefix: string): Promise<number
 }
 
 /**
- * Finds the stack, or starts one of Kafka and the registry, which is left running.
+ * Finds the stack, or starts one of Kafka, the registry and the stores asked for, which is left running.
  * @throws ReachflowError when it cannot be started, or does not answer.
  */
 export async function openEnvironment(options: EnvironmentOptions): Promise<Environment> {
-  const { brokers, registryUrl } = await endpointsOf(options);
+  const { brokers, registryUrl, stores } = await endpointsOf(options);
   const { partitions } = options;
   const logger = pino({ level: 'error' }, pino.destination(2));
   const registry = createSchemaRegistryClient(registryUrl);
@@ -121,7 +144,7 @@ export async function openEnvironment(options: EnvironmentOptions): Promise<Envi
   }
 
   return {
-    ...{ brokers, registryUrl, partitions, logger, arena, directory },
+    ...{ brokers, registryUrl, partitions, stores, logger, arena, directory },
     close: () => rm(root, { recursive: true, force: true }),
     clean: () => removeTopics(createKafkaClient(kafkaConfig(''), logger), PREFIX),
   };

@@ -1,5 +1,5 @@
 import type { Contestant } from './contestant.ts';
-import type { Environment } from './environment.ts';
+import type { Environment, StoreName } from './environment.ts';
 import type { Report } from './report.ts';
 
 /** What a scenario is run with; each takes what it needs. */
@@ -19,6 +19,8 @@ export interface Scenario {
   readonly summary: string;
   /** Whether peers take part; else it compares Reachflow with itself. */
   readonly peers: boolean;
+  /** Stores that it writes to, beside broker and registry. */
+  readonly stores?: readonly StoreName[];
   readonly defaults: { readonly records: number; readonly warmUp: number };
   /** @param contestants Reachflow first. */
   run(

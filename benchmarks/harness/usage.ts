@@ -69,3 +69,14 @@ export function usageOf(roots: readonly number[]): Usage {
   }
   return { cpuSeconds: ticks / TICKS_PER_SECOND, peakMiB: kib / 1_024 };
 }
+
+/** The process that started it, when it runs on this machine under that name; undefined otherwise. */
+export function parentOf(pid: number, name: string): number | undefined {
+  try {
+    if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() !== name) return undefined;
+  } catch {
+    return undefined;
+  }
+  const parent = Number(statOf(pid)?.[PARENT]);
+  return Number.isNaN(parent) ? undefined : parent;
+}

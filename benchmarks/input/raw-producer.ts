@@ -9,6 +9,8 @@ const TIMEOUT_MS = 30_000;
 /** A new topic's leaders are known a moment later. */
 const LEADER_ATTEMPTS = 50;
 const LEADER_WAIT_MS = 100;
+/** LEADER_NOT_AVAILABLE and NOT_LEADER_OR_FOLLOWER: a new partition's leader may not know of it yet. */
+const NOT_YET_LED: readonly number[] = [5, 6];
 
 function text(value: string): Buffer {
   const bytes = Buffer.from(value);
@@ -65,6 +67,7 @@ function refused(topic: string, partition: number, error: number): ReachflowErro
     {
       code: 'PRODUCE_REFUSED',
       domain: 'external',
+      retry: NOT_YET_LED.includes(error) ? 'backoff' : 'none',
       hint: 'The codes are in the Kafka protocol guide, "Error Codes".',
     },
   );
@@ -143,7 +146,10 @@ export class RawProducer {
     return this.#leaders.length;
   }
 
-  /** Resolves once the batch is stored. @throws ReachflowError `PRODUCE_REFUSED`, `KAFKA_UNAVAILABLE`. */
+  /**
+   * Resolves once the batch is stored.
+   * @throws ReachflowError `PRODUCE_REFUSED` (retry: backoff when the partition has no leader yet), `KAFKA_UNAVAILABLE`.
+   */
   async send(partition: number, batch: Buffer): Promise<void> {
     const leader = this.#leaders[partition];
     if (leader === undefined) throw new RangeError(`${this.#topic} has no partition ${partition}`);

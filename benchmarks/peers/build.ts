@@ -4,7 +4,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultCacheDir } from '../../compose/config.ts';
-import { findJdk, findMaven } from '../../compose/embedded/toolchain.ts';
+import { findJdk, findMaven, type Jdk } from '../../compose/embedded/toolchain.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 
 const SCHEMAS = join(import.meta.dirname, '..', '..', 'schemas', 'avro');
@@ -64,8 +64,28 @@ async function maven(project: string, output: string, javaHome: string): Promise
   });
 }
 
+/** Builds a project once; the result is kept in the user's cache. @param made what there is once it is complete. */
+async function build(
+  name: string,
+  jdk: Jdk,
+  made: string,
+  onProgress: (text: string) => void,
+): Promise<string> {
+  const project = join(import.meta.dirname, name);
+  const parent = join(defaultCacheDir(), 'bench');
+  const home = join(parent, `${name}-${buildHash(project, jdk.version)}`);
+  if (existsSync(join(home, made))) return home;
+  onProgress(`building ${name} with Maven, once …`);
+  const making = `${home}.making-${process.pid}`;
+  await mkdir(parent, { recursive: true });
+  await maven(project, making, jdk.home);
+  await rm(home, { recursive: true, force: true });
+  await rename(making, home);
+  return home;
+}
+
 /**
- * Builds a peer once; the result is kept in the user's cache.
+ * Builds a peer of our own once.
  * @param name its folder here.
  * @throws ReachflowError `JDK_NOT_FOUND`, `MAVEN_NOT_FOUND` or `PEER_BUILD_FAILED`.
  */
@@ -74,17 +94,21 @@ export async function buildPeer(
   onProgress: (text: string) => void,
 ): Promise<PeerBuild> {
   const jdk = findJdk();
-  const project = join(import.meta.dirname, name);
-  const parent = join(defaultCacheDir(), 'bench');
-  const home = join(parent, `${name}-${buildHash(project, jdk.version)}`);
-  if (!existsSync(join(home, 'peer.jar'))) {
-    onProgress(`building ${name} with Maven, once …`);
-    const making = `${home}.making-${process.pid}`;
-    await mkdir(parent, { recursive: true });
-    await maven(project, making, jdk.home);
-    await rm(home, { recursive: true, force: true });
-    await rename(making, home);
-  }
+  const home = await build(name, jdk, 'peer.jar', onProgress);
   const classPath = `${join(home, 'peer.jar')}:${join(home, 'lib', '*')}`;
   return { java: join(jdk.home, 'bin', 'java'), classPath };
+}
+
+/**
+ * Fetches a peer that is a plugin of Kafka Connect, once.
+ * @param name its folder here. @param plugin the directory that its archive unpacks into.
+ * @returns that directory.
+ * @throws ReachflowError as `buildPeer`.
+ */
+export async function fetchPlugin(
+  name: string,
+  plugin: string,
+  onProgress: (text: string) => void,
+): Promise<string> {
+  return join(await build(name, findJdk(), plugin, onProgress), plugin);
 }

@@ -1,4 +1,9 @@
 import type { Scenario } from '../harness/scenario.ts';
+import { clickhouseSink } from '../sinks/clickhouse.ts';
+import { elasticsearchSink } from '../sinks/elasticsearch.ts';
+import { sinkJdbc } from '../sinks/jdbc.ts';
+import { sinkPostgres } from '../sinks/postgres.ts';
+import { redrive } from '../sinks/redrive.ts';
 import { keys } from './keys.ts';
 import { latency } from './latency.ts';
 import { restore } from './restore.ts';
@@ -6,4 +11,7 @@ import { replay, t0, t1 } from './throughput.ts';
 import { workers } from './workers.ts';
 
 /** Every scenario there is. */
-export const scenarios: readonly Scenario[] = [t0, t1, restore, workers, latency, keys, replay];
+export const scenarios: readonly Scenario[] = [
+  ...[t0, t1, restore, workers, latency, keys, replay],
+  ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
+];

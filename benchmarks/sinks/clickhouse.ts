@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { pino } from 'pino';
-import { loadAppConfig } from '../../cli/config.ts';
 import type { SinkBatch, SinkRecord } from '../../runtime/delivery/sink.ts';
 import type { ClickhouseConfig } from '../../sinks/clickhouse/config.ts';
 import { compileEncoder } from '../../sinks/clickhouse/encode.ts';
@@ -209,25 +208,25 @@ async function measured(
   }
 }
 
-/** Needs no broker; the server is that of the configuration's section `clickhouse`. */
+/** The sink against loops of its client, the same batches. Needs no broker. */
 export const clickhouseSink: Scenario = {
   name: 'sink-clickhouse',
   summary:
     'the ClickHouse sink against a bare loop of its client, same batches, records per second',
   peers: false,
   defaults: { records: 400_000, warmUp: 80_000 },
-  async run(_environment, _contestants, options) {
-    const { config } = await loadAppConfig();
-    const admin = clientOf(config.clickhouse);
+  stores: ['clickhouse'],
+  async run({ stores }, _contestants, options) {
+    const admin = clientOf(stores.clickhouse);
     const batches = batchesOf(options);
     const warmUp = batchesOf({ records: options.warmUp, seed: options.seed + 1 });
     const names = Object.keys(loaders);
-    for (const name of names) await measured(admin, config.clickhouse, name, 0, warmUp);
+    for (const name of names) await measured(admin, stores.clickhouse, name, 0, warmUp);
     const samples: Sample[] = [];
     for (let run = 1; run <= options.runs; run += 1) {
       for (const name of names) {
         options.onProgress(`run ${run} of ${options.runs}: ${name} …`);
-        samples.push(await measured(admin, config.clickhouse, name, run, batches));
+        samples.push(await measured(admin, stores.clickhouse, name, run, batches));
       }
     }
     await admin.close();

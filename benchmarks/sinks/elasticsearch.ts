@@ -1,6 +1,5 @@
 import { Client } from '@elastic/elasticsearch';
 import { pino } from 'pino';
-import { loadAppConfig } from '../../cli/config.ts';
 import type { Sink, SinkRecord } from '../../runtime/delivery/sink.ts';
 import {
   type ElasticsearchConfig,
@@ -148,7 +147,7 @@ async function measureOne(
 }
 
 /** The sink against the client's bulk helper: same documents, versions, requests at a time. @param url of the cluster. */
-export async function compareElasticsearch(
+async function compareElasticsearch(
   url: string,
   { records, runs, warmUp, seed, onProgress }: Omit<ScenarioOptions, 'keys'>,
 ): Promise<Omit<Report, 'scenario' | 'options'>> {
@@ -180,14 +179,13 @@ export async function compareElasticsearch(
   };
 }
 
-/** `elasticsearch.url` of the configuration is what is written to. */
+/** The sink against its client's helper, the same documents. Needs no broker. */
 export const elasticsearchSink: Scenario = {
   name: 'sink-elasticsearch',
   summary: 'the Elasticsearch sink against the bulk helper of its client',
   peers: false,
   defaults: { records: 100_000, warmUp: 20_000 },
-  async run(_environment, _contestants, options) {
-    const { config } = await loadAppConfig();
-    return compareElasticsearch(config.elasticsearch.url, options);
-  },
+  stores: ['elasticsearch'],
+  run: ({ stores }, _contestants, options) =>
+    compareElasticsearch(stores.elasticsearch.url, options),
 };

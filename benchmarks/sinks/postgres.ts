@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import pg from 'pg';
 import { pino } from 'pino';
-import { loadAppConfig } from '../../cli/config.ts';
 import type { SinkBatch, SinkRecord } from '../../runtime/delivery/sink.ts';
 import type { Contact } from '../../schemas/types.ts';
 import { type PostgresConfig, postgresConfigSchema } from '../../sinks/postgres/config.ts';
 import { createPostgresSink } from '../../sinks/postgres/sink.ts';
 import { ratiosTo, type Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
+import { contactOf } from './contacts.ts';
 
 const TOPIC = 'contact.golden';
 const BATCH = 1_000;
@@ -107,24 +107,6 @@ function cell(contact: Contact, name: string): unknown {
   return contact[name as keyof Contact];
 }
 
-function contactOf(index: number, version: bigint): Contact {
-  const name = `Person ${index.toString(36)}`;
-  const at = 1_767_225_600_000 + index * 37;
-  return {
-    ...{ id: `${index}`, tenant_id: `tenant-${index % 50}`, full_name: name, version },
-    email: `${index.toString(36)}@example.com`,
-    phone: index % 3 === 0 ? null : `+4930${10_000_000 + index}`,
-    company_id: `${index % 1_000}`,
-    company: `Company ${index % 1_000} GmbH`,
-    company_domain: `company-${index % 1_000}.example`,
-    industry: index % 2 === 0 ? 'tools' : 'software',
-    tags: ['new', `t${index % 7}`],
-    score: (index % 8) / 8,
-    created_at: at,
-    updated_at: at + Number(version),
-  };
-}
-
 /** The batches of each partition: full ones, every contact `VERSIONS` times. */
 function batchesOf(records: number): readonly (readonly SinkBatch[])[] {
   const count = Math.max(1, Math.round(records / WRITERS / BATCH / VERSIONS));
@@ -175,7 +157,7 @@ async function measureRun(
     return {
       figures: {
         recordsPerSecond: records / seconds,
-        cpuPerMillion: ((user + system) / records) * 1e6 * 1e-6,
+        cpuPerMillion: (user + system) / records,
       },
       exact: rows[0]?.rows === contacts && rows[0].versions === contacts * VERSIONS,
     };
@@ -185,9 +167,7 @@ async function measureRun(
   }
 }
 
-async function run(options: ScenarioOptions) {
-  const { config } = await loadAppConfig();
-  const { url } = config.postgres;
+async function run(url: string, options: ScenarioOptions) {
   const [work, warmUp] = [batchesOf(options.records), batchesOf(options.warmUp)];
   const contestants = [reachflow, bare];
   for (const contestant of contestants) await measureRun(contestant, url, warmUp);
@@ -218,5 +198,6 @@ export const sinkPostgres: Scenario = {
   summary: 'the Postgres sink against a bare pg UNNEST loop',
   peers: false,
   defaults: { records: 200_000, warmUp: 40_000 },
-  run: (_environment, _contestants, options) => run(options),
+  stores: ['postgres'],
+  run: ({ stores }, _contestants, options) => run(stores.postgres.url, options),
 };

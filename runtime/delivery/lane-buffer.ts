@@ -4,6 +4,14 @@ import type { SinkLimits } from './sink.ts';
 /** A record that costs more than its bytes: objects, headers, decoded fields. */
 const RECORD_OVERHEAD = 200;
 
+/**
+ * Batches that wait before a lane stops fetching, and below which it fetches again. A resumed partition is in the fetch
+ * after the one that is under way, and that one may wait for `delivery.maxWaitMs` when all others of its broker are
+ * paused or at their end: what still waits has to last as long, or the store has nothing to do.
+ */
+const FULL_BATCHES = 6;
+const LOW_BATCHES = 4;
+
 /** What a record takes in memory, roughly, in bytes. */
 export function weightOf({ key, value }: KafkaRecord): number {
   return (key?.length ?? 0) + (value?.length ?? 0) + RECORD_OVERHEAD;
@@ -99,16 +107,16 @@ export class LaneBuffer {
     return this.#bytes;
   }
 
-  /** Two batches wait: reading on would only fill memory. */
+  /** Enough waits: reading on would only fill memory. */
   get full(): boolean {
     const { records, bytes } = this.#limits;
-    return this.#records >= 2 * records || this.#bytes >= 2 * bytes;
+    return this.#records >= FULL_BATCHES * records || this.#bytes >= FULL_BATCHES * bytes;
   }
 
-  /** Less than a batch waits. */
+  /** Time to read on. */
   get low(): boolean {
     const { records, bytes } = this.#limits;
-    return this.#records < records && this.#bytes < bytes;
+    return this.#records < LOW_BATCHES * records && this.#bytes < LOW_BATCHES * bytes;
   }
 
   /**
