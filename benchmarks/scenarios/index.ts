@@ -1,4 +1,5 @@
 import type { Scenario } from '../harness/scenario.ts';
+import { redrive } from '../sinks/redrive.ts';
 import { keys } from './keys.ts';
 import { latency } from './latency.ts';
 import { restore } from './restore.ts';
@@ -6,4 +7,13 @@ import { replay, t0, t1 } from './throughput.ts';
 import { workers } from './workers.ts';
 
 /** Every scenario there is. */
-export const scenarios: readonly Scenario[] = [t0, t1, restore, workers, latency, keys, replay];
+export const scenarios: readonly Scenario[] = [
+  t0,
+  t1,
+  restore,
+  workers,
+  latency,
+  keys,
+  replay,
+  redrive,
+];

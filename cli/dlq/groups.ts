@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 
 /** Letters that failed alike. */
 export interface FailureGroup {

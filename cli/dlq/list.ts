@@ -1,9 +1,5 @@
-import {
-  type DeadLetter,
-  type DlqStretch,
-  dlqStretches,
-  readLetters,
-} from '../../runtime/delivery/dlq-reader.ts';
+import { type DlqStretch, dlqStretches, readLetters } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { isOpen } from '../../runtime/delivery/redrive-plan.ts';
 import { Resolutions } from '../../runtime/delivery/resolutions.ts';
 import { ReachflowError } from '../../runtime/errors.ts';

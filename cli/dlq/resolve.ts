@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
 import { createInterface } from 'node:readline/promises';
 import { pipelines } from '../../pipelines/catalog.ts';
-import { type DeadLetter, dlqStretches, readLetters } from '../../runtime/delivery/dlq-reader.ts';
+import { dlqStretches, readLetters } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { type RunOptions, runRedrive } from '../../runtime/delivery/redrive.ts';
 import {
   isOpen,
@@ -39,12 +40,13 @@ function guarded(select: SelectLetters, force: boolean): SelectLetters {
   const checked = new Set<string>();
   return async (letters) => {
     const chosen = await select(letters);
-    for (const { info } of chosen) {
-      const step = `${info.consumer}/${info.step}`;
-      if (checked.has(step)) continue;
-      requireConsumer(info.consumer);
-      if (!force) requireOnce(info.consumer, info.step);
-      checked.add(step);
+    for (const letter of chosen) {
+      const kind = letter.text('fingerprint');
+      if (checked.has(kind)) continue;
+      const consumer = letter.text('consumer');
+      requireConsumer(consumer);
+      if (!force) requireOnce(consumer, letter.text('step'));
+      checked.add(kind);
     }
     return chosen;
   };
