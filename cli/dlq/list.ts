@@ -110,7 +110,7 @@ async function find({ client }: DlqContext, what: string): Promise<DeadLetter[]>
   for (const stretch of stretches) {
     if (topic !== '' && stretch.partition !== Number(partition)) continue;
     await readLetters(client, stretch, resolutions, (letters) => {
-      newest.push(...letters.filter(isMeant));
+      newest.push(...letters.filter(isMeant).map((letter) => letter.copy()));
       newest.splice(0, newest.length - MAX_SHOWN);
     });
   }
