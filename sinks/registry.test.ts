@@ -1,6 +1,8 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import type { SinkRecord } from '../runtime/delivery/sink.ts';
 import { isTopicName } from '../schemas/topics.ts';
+import { contactRecord } from './fixtures.ts';
 import { sinkConfigSections, sinks } from './registry.ts';
 
 const configs = {
@@ -20,6 +22,25 @@ describe('sink registry', () => {
       await sink.close();
     }
     expect(new Set(sinks.map(({ name }) => name)).size).toBe(sinks.length);
+  });
+
+  it('says before it is opened which records a sink would refuse', async () => {
+    const good = contactRecord('1', 1n);
+    const bad: Readonly<Record<string, SinkRecord>> = {
+      'a key that is not the id': { ...good, key: '2' },
+      'a field that is missing': contactRecord('1', 1n, { tenant_id: null as unknown as string }),
+      'text that no store keeps': contactRecord('1', 1n, { full_name: '\ud800' }),
+      'a topic that is not written': { ...good, topic: 'somewhere.else' },
+    };
+    for (const { createSink } of sinks) {
+      const sink = createSink(configs, { logger: pino({ level: 'silent' }) });
+      expect(sink.check?.(good), sink.name).toBeUndefined();
+      expect(sink.check?.(contactRecord('1', 2n, null)), sink.name).toBeUndefined();
+      for (const [name, record] of Object.entries(bad)) {
+        expect(sink.check?.(record), `${sink.name}: ${name}`).toMatchObject({ domain: 'user' });
+      }
+      await sink.close();
+    }
   });
 
   it('refuses unknown keys and names that would have to be quoted', () => {

@@ -25,6 +25,7 @@ interface RedriveOptions extends FilterOptions {
   readonly dryRun?: boolean;
   readonly maxReplays: number;
   readonly force?: boolean;
+  readonly yes?: boolean;
   readonly json?: boolean;
 }
 
@@ -118,6 +119,7 @@ function redriveCommand(): Command {
     .option('--dry-run', 'only tells what would become of each')
     .option('--max-replays <n>', 'leave out what came back so often already', wholeNumber(1_000), 3)
     .option('--force', 'without limits: also what came back too often, or is counted twice')
+    .option('--yes', 'do not ask, where no filter says which')
     .option('--json', 'of a dry run: one JSON object a line')
     .addHelpText(
       'after',
@@ -129,6 +131,7 @@ function redriveCommand(): Command {
         selection: selectionOf(options, fingerprint),
         maxReplays: options.maxReplays,
         force: options.force === true,
+        yes: options.yes === true,
         ...(options.patch === undefined ? {} : { patch: options.patch }),
       };
       if (options.dryRun === true) await preview(context, command, options.json === true);
@@ -142,6 +145,10 @@ function dropCommand(): Command {
     .description('marks letters as dealt with: they are not listed and not redriven any more')
     .argument('[fingerprint]', 'only this kind of failure')
     .option('--yes', 'do not ask')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  reachflow dlq drop 3f2a9c\n  reachflow dlq drop --consumer postgres --since 2h --yes\n',
+    )
     .action(async (fingerprint: string | undefined, options: DropOptions) => {
       const context = await openDlqContext(options.config);
       await drop(context, selectionOf(options, fingerprint), options.yes === true);

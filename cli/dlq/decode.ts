@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';

@@ -1,6 +1,6 @@
 import { DLQ_HEADER_PREFIX } from '../../runtime/delivery/dead-letter.ts';
 import { VERSION_HEADER } from '../../runtime/delivery/decode.ts';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import type { Sink } from '../../runtime/delivery/sink.ts';
 import { errorMessage } from '../../runtime/errors.ts';
 import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';

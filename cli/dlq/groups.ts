@@ -1,4 +1,4 @@
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter, ReadLetter } from '../../runtime/delivery/letter.ts';
 
 /** Letters that failed alike. */
 export interface FailureGroup {
@@ -34,7 +34,9 @@ export class Collected {
     this.#limit = limit;
   }
 
-  add(letter: DeadLetter): void {
+  add(read: ReadLetter): void {
+    // What is kept must not keep all that was fetched with it.
+    const letter = read.copy();
     this.total += 1;
     this.#count(letter);
     this.#newest.push(letter);

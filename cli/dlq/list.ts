@@ -1,9 +1,5 @@
-import {
-  type DeadLetter,
-  type DlqStretch,
-  dlqStretches,
-  readLetters,
-} from '../../runtime/delivery/dlq-reader.ts';
+import { type DlqStretch, dlqStretches, readLetters } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { isOpen } from '../../runtime/delivery/redrive-plan.ts';
 import { Resolutions } from '../../runtime/delivery/resolutions.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
@@ -114,7 +110,7 @@ async function find({ client }: DlqContext, what: string): Promise<DeadLetter[]>
   for (const stretch of stretches) {
     if (topic !== '' && stretch.partition !== Number(partition)) continue;
     await readLetters(client, stretch, resolutions, (letters) => {
-      newest.push(...letters.filter(isMeant));
+      newest.push(...letters.filter(isMeant).map((letter) => letter.copy()));
       newest.splice(0, newest.length - MAX_SHOWN);
     });
   }

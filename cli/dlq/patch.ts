@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { DeadLetterInfo } from '../../runtime/delivery/dead-letter.ts';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import type { PatchLetters } from '../../runtime/delivery/redrive.ts';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';

@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname, userInfo } from 'node:os';
-import { createInterface } from 'node:readline/promises';
 import { pipelines } from '../../pipelines/catalog.ts';
-import { type DeadLetter, dlqStretches, readLetters } from '../../runtime/delivery/dlq-reader.ts';
+import { dlqStretches, readLetters } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { type RunOptions, runRedrive } from '../../runtime/delivery/redrive.ts';
 import {
   isOpen,
@@ -16,6 +16,7 @@ import { createLogger } from '../../runtime/observability/logger.ts';
 import { repeatedBefore } from '../../runtime/topology/paths.ts';
 import { sinks } from '../../sinks/registry.ts';
 import { line, note, table } from '../output.ts';
+import { confirm, isUnfiltered, showKinds } from './confirm.ts';
 import { type DlqContext, queuesOf, requireConsumer } from './context.ts';
 import { dryRun, type Prospect } from './dry-run.ts';
 import { type LoadedPatch, loadPatch, patchLetters } from './patch.ts';
@@ -29,6 +30,8 @@ export interface RedriveCommand {
   readonly patch?: string;
   readonly maxReplays: number;
   readonly force: boolean;
+  /** Asks for nothing. */
+  readonly yes: boolean;
 }
 
 /** Letters that a dry run tries, at most. */
@@ -39,12 +42,13 @@ function guarded(select: SelectLetters, force: boolean): SelectLetters {
   const checked = new Set<string>();
   return async (letters) => {
     const chosen = await select(letters);
-    for (const { info } of chosen) {
-      const step = `${info.consumer}/${info.step}`;
-      if (checked.has(step)) continue;
-      requireConsumer(info.consumer);
-      if (!force) requireOnce(info.consumer, info.step);
-      checked.add(step);
+    for (const letter of chosen) {
+      const kind = letter.text('fingerprint');
+      if (checked.has(kind)) continue;
+      const consumer = letter.text('consumer');
+      requireConsumer(consumer);
+      if (!force) requireOnce(consumer, letter.text('step'));
+      checked.add(kind);
     }
     return chosen;
   };
@@ -74,6 +78,10 @@ export async function redrive(context: DlqContext, command: RedriveCommand): Pro
   const plan = await planOf(context, selection, select, limit, true);
   tellLeftOut(plan, maxReplays);
   if (plan.letters === 0) return line('No letters to redrive.');
+  if (isUnfiltered(selection)) {
+    showKinds(plan.kinds);
+    if (!command.yes) await confirm(`Redrive all ${plan.letters} letters?`);
+  }
   await run(context, {
     plan,
     select,
@@ -96,6 +104,7 @@ export async function drop(
   const select = selector(context.codec, selection);
   const plan = await planOf(context, selection, select, 0, false);
   if (plan.letters === 0) return line('No letters to drop.');
+  showKinds(plan.kinds);
   if (!confirmed) await confirm(`Drop ${plan.letters} letters?`);
   const audit = { ...auditOf(selection, false), resolution: 'dropped' } as const;
   await run(context, { plan, select, maxReplays: 0, audit });
@@ -141,20 +150,6 @@ async function run({ client }: DlqContext, options: RunOptions): Promise<void> {
   line(`${letters} letters ${audit.resolution}${kept}. Run ${audit.run}.`);
 }
 
-async function confirm(question: string): Promise<void> {
-  if (process.stdin.isTTY) {
-    const terminal = createInterface({ input: process.stdin, output: process.stderr });
-    const answer = await terminal.question(`${question} [y/N] `);
-    terminal.close();
-    if (/^y(es)?$/i.test(answer.trim())) return;
-  }
-  throw new ReachflowError(`${question} Nothing was done`, {
-    code: 'NOT_CONFIRMED',
-    domain: 'user',
-    hint: 'Answer y, or use --yes.',
-  });
-}
-
 /** `reachflow dlq redrive --dry-run`: what would become of each letter. Nothing is sent. */
 export async function preview(
   context: DlqContext,
@@ -174,15 +169,18 @@ export async function preview(
     await readLetters(client, stretch, resolutions, async (read) => {
       const chosen = await select(read.filter(isOpen));
       const sendable = chosen.filter(
-        ({ info }) => info.replayCount < limit && info.offset !== '-1',
+        ({ replayCount, originOffset }) => replayCount < limit && originOffset >= 0,
       );
       const room = MAX_TRIED - letters.length;
-      letters.push(...sendable.slice(0, room));
+      // What is kept must not keep all that was fetched with it.
+      letters.push(...sendable.slice(0, room).map((letter) => letter.copy()));
       more += Math.max(0, sendable.length - room);
     });
   }
   const silent = createLogger({ ...config.log, level: 'error' });
-  const stores = sinks.map(({ createSink }) => createSink(config, { logger: silent }));
+  const stores = sinks.map(({ createSink }) =>
+    createSink(config, { logger: silent, parts: config.pipelines.optional }),
+  );
   const trial = { codec, pipelines, sinks: stores, ...(patch === undefined ? {} : { patch }) };
   const prospects = await dryRun(trial, letters);
   for (const sink of stores) await sink.close().catch(() => undefined);

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { ReadLetter } from '../../runtime/delivery/letter.ts';
 import type { SelectLetters } from '../../runtime/delivery/redrive-plan.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { decodeLetters } from './decode.ts';
@@ -18,14 +18,15 @@ export interface Selection {
   readonly where: readonly string[];
 }
 
-function matches({ info }: DeadLetter, selection: Selection): boolean {
+/** Looks only at the headers that it needs: most commands go through all letters. */
+function matches(letter: ReadLetter, selection: Selection): boolean {
   const { fingerprint = '', topic = '', consumer, code, since = 0 } = selection;
   return (
-    info.fingerprint.startsWith(fingerprint) &&
-    info.topic.includes(topic) &&
-    (consumer === undefined || info.consumer === consumer) &&
-    (code === undefined || info.code === code) &&
-    info.lastFailure >= since
+    letter.lastFailure >= since &&
+    (fingerprint === '' || letter.text('fingerprint').startsWith(fingerprint)) &&
+    (topic === '' || letter.text('topic').includes(topic)) &&
+    (consumer === undefined || letter.text('consumer') === consumer) &&
+    (code === undefined || letter.text('code') === code)
   );
 }
 

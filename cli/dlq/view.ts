@@ -1,5 +1,5 @@
 import { DLQ_HEADER_PREFIX } from '../../runtime/delivery/dead-letter.ts';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { line, table } from '../output.ts';
 import type { DecodedLetter } from './decode.ts';
 import type { FailureGroup } from './groups.ts';

@@ -1,5 +1,6 @@
 import { DLQ_HEADER_PREFIX } from '../../runtime/delivery/dead-letter.ts';
-import { type DeadLetter, dlqTopics, readDlq } from '../../runtime/delivery/dlq-reader.ts';
+import { dlqTopics, readDlq } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { topicOffsets } from '../../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import type { FoundDeadLetter } from '../verify/facts.ts';

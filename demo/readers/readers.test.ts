@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { deadLetter, deadLetterInfo } from '../../runtime/delivery/dead-letter.ts';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import type { FoundDeadLetter } from '../verify/facts.ts';
 import { toStoredContact } from './contact-row.ts';

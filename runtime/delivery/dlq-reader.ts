@@ -1,22 +1,11 @@
 import { topicPartitions } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { manyPartitionOffsets } from '../kafka/partition-offsets.ts';
-import { readPartition } from '../kafka/partition-reader.ts';
+import { readPartitionLazily } from '../kafka/partition-reader.ts';
 import { readTopic } from '../kafka/reader.ts';
-import type { KafkaRecord } from '../kafka/record.ts';
-import { type DeadLetterInfo, deadLetterInfo } from './dead-letter.ts';
-import type { Resolution, Resolutions } from './resolutions.ts';
-
-/** A record in a DLQ, with its position there. */
-export interface DeadLetter {
-  readonly dlq: string;
-  readonly dlqPartition: number;
-  readonly dlqOffset: bigint;
-  readonly info: DeadLetterInfo;
-  readonly record: KafkaRecord;
-  /** What was done with it; absent when nothing. */
-  readonly resolution?: Resolution;
-}
+import { deadLetterInfo } from './dead-letter.ts';
+import { type DeadLetter, ReadLetter } from './letter.ts';
+import type { Resolutions } from './resolutions.ts';
 
 /** A stretch of a DLQ's partition. */
 export interface DlqStretch {
@@ -51,24 +40,36 @@ export async function dlqStretches(
 
 /** Letters that are remembered to tell repeats, twice at most: a crash repeats what came just before it. */
 const REMEMBERED = 50_000;
+/** Counts of replays that are told apart; offsets times this stay exact up to 10^14. */
+const REPLAYS = 64;
 
 /**
- * Knows the letters of a partition that came lately. A crash between a letter's acknowledgement and its consumer's
- * position writes the letter again: the same origin, consumer and count of replays.
+ * Knows the letters of a DLQ's partition that came lately. A crash between a letter's acknowledgement and its consumer's
+ * position writes the letter again: of the same step and offset, after as many replays. All letters of a DLQ's partition
+ * are of one topic, partition and consumer. Those without a record behind them are a pipeline's, which writes each once.
  */
-export class RecentLetters {
-  #new = new Set<string>();
-  #old = new Set<string>();
+class RecentLetters {
+  #new = new Map<string, Set<number>>();
+  #old = new Map<string, Set<number>>();
+  #remembered = 0;
 
   /** Whether it is a repeat; remembers it when not. */
-  isRepeat({ consumer, topic, partition, offset, replayCount }: DeadLetterInfo): boolean {
-    const name = `${consumer}/${topic}/${partition}/${offset}/${replayCount}`;
-    if (this.#new.has(name) || this.#old.has(name)) return true;
-    this.#new.add(name);
-    if (this.#new.size >= REMEMBERED) {
-      this.#old = this.#new;
-      this.#new = new Set();
+  isRepeat(letter: ReadLetter): boolean {
+    if (letter.originOffset < 0) return false;
+    const step = letter.text('step');
+    // Numbers, as there are many: a string of each would cost more than all else that is done with most letters.
+    const name = letter.originOffset * REPLAYS + Math.min(letter.replayCount, REPLAYS - 1);
+    if (this.#new.get(step)?.has(name) === true || this.#old.get(step)?.has(name) === true) {
+      return true;
     }
+    if (this.#remembered >= REMEMBERED) {
+      this.#old = this.#new;
+      this.#new = new Map();
+      this.#remembered = 0;
+    }
+    const known = this.#new.get(step) ?? new Set();
+    this.#new.set(step, known.add(name));
+    this.#remembered += 1;
     return false;
   }
 }
@@ -82,23 +83,20 @@ export async function readLetters(
   client: KafkaClient,
   { dlq, partition, from, to }: DlqStretch,
   resolutions: Resolutions,
-  onLetters: (letters: readonly DeadLetter[]) => Promise<void> | void,
+  onLetters: (letters: readonly ReadLetter[]) => Promise<void> | void,
 ): Promise<void> {
   const recent = new RecentLetters();
-  await readPartition(client, {
+  await readPartitionLazily(client, {
     topic: dlq,
     partition,
     from,
     to,
     onRecords: async (records) => {
-      const letters = records.flatMap((record) => {
-        const info = deadLetterInfo(record);
-        if (recent.isRepeat(info)) return [];
-        const { offset: dlqOffset } = record;
-        const resolution = resolutions.of(dlq, partition, dlqOffset, info.lastFailure);
-        const letter = { dlq, dlqPartition: partition, dlqOffset, info, record };
-        return [resolution === undefined ? letter : { ...letter, resolution }];
-      });
+      const letters: ReadLetter[] = [];
+      for (const record of records) {
+        const letter = new ReadLetter(dlq, partition, record, resolutions);
+        if (!recent.isRepeat(letter)) letters.push(letter);
+      }
       if (letters.length > 0) await onLetters(letters);
     },
   });

@@ -1,10 +1,12 @@
 import { ReachflowError } from '../errors.ts';
 import type { KafkaClient } from '../kafka/client.ts';
-import { type DeadLetter, type DlqStretch, dlqStretches, readLetters } from './dlq-reader.ts';
+import { type DlqStretch, dlqStretches, readLetters } from './dlq-reader.ts';
+import type { ReadLetter } from './letter.ts';
+import { type LetterKind, LetterKinds } from './letter-kinds.ts';
 import type { Resolutions } from './resolutions.ts';
 
 /** Chooses among letters that nothing was done with; keeps their order. */
-export type SelectLetters = (letters: readonly DeadLetter[]) => Promise<readonly DeadLetter[]>;
+export type SelectLetters = (letters: readonly ReadLetter[]) => Promise<readonly ReadLetter[]>;
 
 /** A partition of a DLQ, and the letters of it that must overtake others. */
 export interface PlannedStretch extends DlqStretch {
@@ -14,7 +16,7 @@ export interface PlannedStretch extends DlqStretch {
    * Selected letters of an older record than one before them, by the offset of that record: what failed again after a
    * redrive stands behind younger records of its key. Copies.
    */
-  readonly early: readonly DeadLetter[];
+  readonly early: readonly ReadLetter[];
 }
 
 export interface RedrivePlan {
@@ -25,6 +27,8 @@ export interface RedrivePlan {
   readonly guarded: number;
   /** Left out, as no record is behind them: what a timer or a table's change led to. */
   readonly withoutRecord: number;
+  /** Of the letters to be dealt with, most frequent first. */
+  readonly kinds: readonly LetterKind[];
 }
 
 export interface PlanOptions {
@@ -38,11 +42,8 @@ export interface PlanOptions {
 
 /** Bytes of letters out of order that are held in memory. */
 const MAX_EARLY_BYTES = 134_217_728;
-
-/** Of the record that failed; a letter without one has -1. */
-export function originOffset({ info }: DeadLetter): bigint {
-  return /^\d+$/.test(info.offset) ? BigInt(info.offset) : -1n;
-}
+/** What a letter takes beside its bytes. */
+const EARLY_OVERHEAD = 500;
 
 /**
  * Looks at every letter and notes what a redrive would do. Nothing is written. Letters that come later are no part of
@@ -67,10 +68,11 @@ class Planner {
   readonly #options: PlanOptions;
   readonly #stretches: PlannedStretch[] = [];
   #stretch: DlqStretch | undefined;
-  #early: DeadLetter[] = [];
+  #early: ReadLetter[] = [];
   #earlyBytes = 0;
-  #newest = -1n;
+  #newest = -1;
   #count = 0;
+  readonly #kinds = new LetterKinds();
   #guarded = 0;
   #withoutRecord = 0;
 
@@ -80,42 +82,42 @@ class Planner {
 
   begin(stretch: DlqStretch): void {
     this.#stretch = stretch;
-    this.#newest = -1n;
+    this.#newest = -1;
     this.#early = [];
     this.#count = 0;
   }
 
-  async add(letters: readonly DeadLetter[]): Promise<void> {
+  async add(letters: readonly ReadLetter[]): Promise<void> {
     for (const letter of await this.#options.select(letters.filter(isOpen))) this.#addOne(letter);
   }
 
-  #addOne(letter: DeadLetter): void {
+  #addOne(letter: ReadLetter): void {
     const { sends, maxReplays } = this.#options;
-    const offset = originOffset(letter);
-    if (sends && offset < 0n) {
+    const { originOffset, replayCount } = letter;
+    if (sends && originOffset < 0) {
       this.#withoutRecord += 1;
       return;
     }
-    if (sends && letter.info.replayCount >= maxReplays) {
+    if (sends && replayCount >= maxReplays) {
       this.#guarded += 1;
       return;
     }
     this.#count += 1;
+    this.#kinds.add(letter);
     if (!sends) return;
-    if (offset >= this.#newest) this.#newest = offset;
+    if (originOffset >= this.#newest) this.#newest = originOffset;
     else this.#addEarly(letter);
   }
 
-  #addEarly(letter: DeadLetter): void {
-    const copy = { ...letter, record: copied(letter.record) };
-    this.#earlyBytes += (copy.record.value?.length ?? 0) + (copy.record.key?.length ?? 0) + 2_000;
+  #addEarly(letter: ReadLetter): void {
+    this.#earlyBytes += letter.record.bytes + EARLY_OVERHEAD;
     if (this.#earlyBytes > MAX_EARLY_BYTES) throw disordered(letter.dlq);
-    this.#early.push(copy);
+    this.#early.push(letter.copy());
   }
 
   end(): void {
     if (this.#stretch === undefined || this.#count === 0) return;
-    const early = this.#early.toSorted((a, b) => Number(originOffset(a) - originOffset(b)));
+    const early = this.#early.toSorted((a, b) => a.originOffset - b.originOffset);
     this.#stretches.push({ ...this.#stretch, letters: this.#count, early });
   }
 
@@ -125,24 +127,14 @@ class Planner {
       letters: this.#stretches.reduce((sum, { letters }) => sum + letters, 0),
       guarded: this.#guarded,
       withoutRecord: this.#withoutRecord,
+      kinds: this.#kinds.list(),
     };
   }
 }
 
 /** Whether nothing was done with it yet. */
-export function isOpen({ resolution }: DeadLetter): boolean {
+export function isOpen({ resolution }: ReadLetter): boolean {
   return resolution === undefined;
-}
-
-function copied(record: DeadLetter['record']): DeadLetter['record'] {
-  const copy = (bytes: Buffer | null) => (bytes === null ? null : Buffer.from(bytes));
-  const headers = Object.entries(record.headers).map(([name, value]) => [name, Buffer.from(value)]);
-  return {
-    ...record,
-    key: copy(record.key),
-    value: copy(record.value),
-    headers: Object.fromEntries(headers) as Record<string, Buffer>,
-  };
 }
 
 function disordered(dlq: string): ReachflowError {

@@ -42,17 +42,33 @@ export function originOf(record: KafkaRecord): Origin | undefined {
 }
 
 /**
- * A dead letter on its way back to the consumer that gave up on it, and to no other: to its retry topic, due at once,
- * with the letter's headers and one more replay counted.
+ * The headers in which a redriven record differs from its letter: one more replay counted, due at once.
  * @param run names the redrive, for whoever looks at the record later.
- * @param info the letter's, where it was read already.
+ * @param replayCount of the letter.
+ */
+export function redriveHeaders(
+  run: string,
+  nowMs: number,
+  replayCount: number,
+): Readonly<Record<string, string>> {
+  return {
+    [`${DLQ_HEADER_PREFIX}replay_count`]: String(replayCount + 1),
+    [`${DLQ_HEADER_PREFIX}attempts`]: '0',
+    [DUE_HEADER]: String(nowMs),
+    [REDRIVE_HEADER]: run,
+  };
+}
+
+/**
+ * A dead letter on its way back to the consumer that gave up on it, and to no other: to its retry topic, with the
+ * letter's headers but for `redriveHeaders`.
  */
 export function redrivenRecord(
   letter: KafkaRecord,
   run: string,
   nowMs: number,
-  { topic, consumer, partition, replayCount } = deadLetterInfo(letter),
 ): Required<OutgoingRecord> {
+  const { topic, consumer, partition, replayCount } = deadLetterInfo(letter);
   return {
     topic: retryOf(topic, consumer),
     partition,
@@ -60,12 +76,6 @@ export function redrivenRecord(
     value: letter.value,
     // Retention counts from now; when it first came is in the headers.
     timestamp: nowMs,
-    headers: {
-      ...letter.headers,
-      [`${DLQ_HEADER_PREFIX}replay_count`]: String(replayCount + 1),
-      [`${DLQ_HEADER_PREFIX}attempts`]: '0',
-      [DUE_HEADER]: String(nowMs),
-      [REDRIVE_HEADER]: run,
-    },
+    headers: { ...letter.headers, ...redriveHeaders(run, nowMs, replayCount) },
   };
 }

@@ -4,7 +4,7 @@ import { dlqOf, retryOf } from '../../schemas/topics.ts';
 import { kafkaFixture } from '../../tests/support/kafka.ts';
 import { type LetterSpec, recordsOf, writeLetters } from '../../tests/support/letters.ts';
 import { deadLetterInfo } from './dead-letter.ts';
-import type { DeadLetter } from './dlq-reader.ts';
+import type { DeadLetter } from './letter.ts';
 import { type RunOptions, runRedrive } from './redrive.ts';
 import { planRedrive, type SelectLetters } from './redrive-plan.ts';
 import { type AuditEntry, Resolutions, readAudit } from './resolutions.ts';
@@ -28,6 +28,7 @@ async function run(client: Client, consumer: string, options: Partial<RunOptions
   return runRedrive(client, {
     audit: { ...audit, resolution: 'redriven' },
     maxReplays,
+    transactionLetters: 2_000,
     ...options,
     select,
     plan: planned,

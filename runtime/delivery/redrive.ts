@@ -5,29 +5,25 @@ import { ReachflowError } from '../errors.ts';
 import { ensureTopics, topicPartitions } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
-import { type DeadLetter, readLetters } from './dlq-reader.ts';
+import { readLetters } from './dlq-reader.ts';
+import type { ReadLetter } from './letter.ts';
 import {
   isOpen,
-  originOffset,
   type PlannedStretch,
   type RedrivePlan,
   type SelectLetters,
 } from './redrive-plan.ts';
-import { redrivenRecord } from './redrive-record.ts';
+import { RedriveTransaction, TRANSACTION_LETTERS } from './redrive-transaction.ts';
 import {
   type AuditEntry,
   encodeEntry,
   ensureAuditTopic,
   Resolutions,
   type RunStarted,
-  toRanges,
 } from './resolutions.ts';
 
 /** One redrive at a time in a namespace: a second one fences the first, and goes on where that one came to. */
 const TRANSACTIONAL_ID = 'dlq.redrive';
-/** Letters of a transaction: large enough that commits cost little, small enough for memory and for `max.message.bytes` of the audit. */
-const BATCH_LETTERS = 2_000;
-const BATCH_BYTES = 4_194_304;
 const MAX_ATTEMPTS = 6;
 const RETRY = { initialMs: 200, maxMs: 5_000 };
 /** A record with headers of the failure and of the redrive. */
@@ -35,7 +31,7 @@ const RETRY_RECORD_BYTES = 8 * 1_048_576;
 
 /** What becomes of a letter: other value bytes, null for a tombstone, or undefined to leave it where it is. */
 export type PatchLetters = (
-  letters: readonly DeadLetter[],
+  letters: readonly ReadLetter[],
 ) => Promise<readonly (Buffer | null | undefined)[]>;
 
 export interface RunOptions {
@@ -45,6 +41,8 @@ export interface RunOptions {
   readonly maxReplays: number;
   readonly audit: Omit<RunStarted, 'kind' | 'at' | 'letters'>;
   readonly patch?: PatchLetters;
+  /** Of a transaction, at most; 10,000 unless given. */
+  readonly transactionLetters?: number;
   /** After each transaction: letters dealt with so far. */
   readonly onProgress?: (letters: number) => void;
 }
@@ -105,14 +103,13 @@ async function ensureTargets(client: KafkaClient, { stretches }: RedrivePlan): P
   );
 }
 
-/** One attempt, with one producer. */
+/** One attempt, with one producer: a transaction is filled while the one before it commits. */
 class Run {
   readonly #client: KafkaClient;
   readonly #producer: EpochProducer;
   readonly #options: RunOptions;
   readonly #totals: { letters: number; left: number };
-  #pending: DeadLetter[] = [];
-  #pendingBytes = 0;
+  #transaction: RedriveTransaction;
   #committing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -125,6 +122,7 @@ class Run {
     this.#producer = producer;
     this.#options = options;
     this.#totals = totals;
+    this.#transaction = this.#begin();
   }
 
   async go(isFirst: boolean): Promise<void> {
@@ -136,6 +134,8 @@ class Run {
       await this.#note({ kind: 'run', ...audit, at: Date.now(), letters: plan.letters });
     }
     for (const stretch of plan.stretches) await this.#stretch(stretch, resolutions);
+    await this.#commit();
+    await this.#committing;
     const { letters } = this.#totals;
     await this.#note({ kind: 'end', run: audit.run, at: Date.now(), letters });
   }
@@ -143,86 +143,61 @@ class Run {
   async #stretch(stretch: PlannedStretch, resolutions: Resolutions): Promise<void> {
     const sends = this.#options.audit.resolution === 'redriven';
     const early = new Set(stretch.early.map(({ dlqOffset }) => dlqOffset));
-    const waiting = stretch.early.filter(({ dlq, dlqPartition, dlqOffset, info }) => {
-      return !resolutions.of(dlq, dlqPartition, dlqOffset, info.lastFailure);
+    const waiting = stretch.early.filter(({ dlq, dlqPartition, dlqOffset, lastFailure }) => {
+      return !resolutions.of(dlq, dlqPartition, dlqOffset, lastFailure);
     });
     let next = 0;
     await readLetters(this.#client, stretch, resolutions, async (letters) => {
       const chosen = await this.#options.select(letters.filter(isOpen));
+      const ordered: ReadLetter[] = [];
       for (const letter of chosen) {
         if (early.has(letter.dlqOffset) || (sends && !this.#isSendable(letter))) continue;
         for (; sends; next += 1) {
           const older = waiting[next];
-          if (older === undefined || originOffset(older) > originOffset(letter)) break;
-          await this.#add(older);
+          if (older === undefined || older.originOffset > letter.originOffset) break;
+          ordered.push(older);
         }
-        await this.#add(letter);
+        ordered.push(letter);
       }
-      // The letters are views of what was read: they are sent before the next ones come.
-      await this.#send();
+      await this.#add(ordered);
     });
-    for (const letter of waiting.slice(next)) await this.#add(letter);
-    await this.#send();
-    await this.#committing;
+    await this.#add(waiting.slice(next));
   }
 
-  #isSendable(letter: DeadLetter): boolean {
-    return originOffset(letter) >= 0n && letter.info.replayCount < this.#options.maxReplays;
+  #isSendable({ originOffset, replayCount }: ReadLetter): boolean {
+    return originOffset >= 0 && replayCount < this.#options.maxReplays;
   }
 
-  async #add(letter: DeadLetter): Promise<void> {
-    this.#pending.push(letter);
-    this.#pendingBytes += (letter.record.value?.length ?? 0) + 1_000;
-    if (this.#pending.length >= BATCH_LETTERS || this.#pendingBytes >= BATCH_BYTES)
-      await this.#send();
-  }
-
-  /** Sends what was gathered while the transaction before it commits; resolves when it may be gathered anew. */
-  async #send(): Promise<void> {
-    const letters = this.#pending;
-    this.#pending = [];
-    this.#pendingBytes = 0;
+  async #add(letters: readonly ReadLetter[]): Promise<void> {
     if (letters.length === 0) return;
-    const { audit, patch, onProgress } = this.#options;
-    const sends = audit.resolution === 'redriven';
+    const { patch } = this.#options;
     const values = patch === undefined ? undefined : await patch(letters);
-    const now = Date.now();
-    const batch = this.#producer.begin();
-    const done: DeadLetter[] = [];
     for (const [i, letter] of letters.entries()) {
       const value = values === undefined ? letter.record.value : values[i];
-      if (value === undefined) continue;
-      done.push(letter);
-      if (!sends) continue;
-      const { record, info } = letter;
-      const { topic, partition, key, headers } = redrivenRecord(record, audit.run, now, info);
-      batch.append(topic, partition, key, value, now, headers);
+      if (value === undefined) this.#totals.left += 1;
+      else this.#transaction.add(letter, value);
+      if (this.#transaction.isFull) await this.#commit();
     }
-    for (const entry of this.#resolved(done, now)) {
-      batch.append(DLQ_AUDIT_TOPIC, 0, audit.run, encodeEntry(entry), now);
-    }
+  }
+
+  /** Resolves when the next transaction may be filled, while this one commits. */
+  async #commit(): Promise<void> {
+    const transaction = this.#transaction;
+    if (transaction.count === 0) return;
+    const { count } = transaction;
+    this.#transaction = this.#begin();
     await this.#committing;
-    this.#committing = this.#producer.commit(batch, []).then(() => {
-      this.#totals.letters += done.length;
-      this.#totals.left += letters.length - done.length;
-      onProgress?.(this.#totals.letters);
+    this.#committing = this.#producer.commit(transaction.close(), []).then(() => {
+      this.#totals.letters += count;
+      this.#options.onProgress?.(this.#totals.letters);
     });
-    // Its failure is seen when it is awaited: by the next batch, or at the end of the stretch.
+    // Its failure is seen when it is awaited: by the next one, or at the end.
     this.#committing.catch(() => undefined);
   }
 
-  #resolved(letters: readonly DeadLetter[], now: number): AuditEntry[] {
-    const { run, resolution } = this.#options.audit;
-    const partitions = Map.groupBy(letters, (letter) => `${letter.dlq}/${letter.dlqPartition}`);
-    return [...partitions.values()].flatMap((own) => {
-      const [first] = own;
-      if (first === undefined) return [];
-      const { dlq, dlqPartition: partition } = first;
-      const ranges = toRanges(own.map(({ dlqOffset }) => dlqOffset));
-      // A worker's clock may be ahead of ours; see Resolutions.of.
-      const at = Math.max(now, ...own.map(({ info }) => info.lastFailure));
-      return [{ kind: 'resolved', run, resolution, dlq, partition, ranges, at } as const];
-    });
+  #begin(): RedriveTransaction {
+    const { audit, transactionLetters = TRANSACTION_LETTERS } = this.#options;
+    return new RedriveTransaction(this.#producer, audit, transactionLetters);
   }
 
   async #note(entry: AuditEntry): Promise<void> {

@@ -1,6 +1,11 @@
 import { ReachflowError } from '../errors.ts';
 import type { BufferPool } from './buffer-pool.ts';
-import { RecordBatchBuilder, type RecordHeaders, type ValueEncoder } from './record-batch.ts';
+import {
+  type GivenHeaders,
+  RecordBatchBuilder,
+  type RecordHeaders,
+  type ValueEncoder,
+} from './record-batch.ts';
 
 /** Bytes that a batch holds at most, unless one record alone is larger; brokers allow 1 MB by default. */
 const MAX_BATCH_BYTES = 700_000;
@@ -58,7 +63,7 @@ export class EpochBatches {
     key: Buffer | string | null,
     value: Buffer | null,
     timestamp: number,
-    headers?: RecordHeaders,
+    headers?: GivenHeaders,
   ): void {
     const batches = this.#batchesOf(topic, partition);
     let builder = batches.builders.at(-1) ?? this.#open(batches);

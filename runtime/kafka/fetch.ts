@@ -2,7 +2,12 @@ import type { KafkaCluster } from './cluster.ts';
 import { protocolError } from './kafkajs-internals.ts';
 import { CODE } from './protocol-errors.ts';
 import type { AbortedTransaction } from './read-committed.ts';
-import { decodeFetched, type FetchedRecords } from './record-batch-decoder.ts';
+import {
+  decodeFetched,
+  decodeFetchedWith,
+  type FetchedRecords,
+  type MakeRecord,
+} from './record-batch-decoder.ts';
 import { FETCH, WireReader, WireWriter } from './wire.ts';
 
 /** From where to read a partition. */
@@ -96,6 +101,14 @@ function readPartition(
 /** The committed records of a fetch. @throws as `decodeFetched`. */
 export function decodeRecords({ bytes, aborted, from }: FetchedPartition): FetchedRecords {
   return decodeFetched(bytes, aborted, from);
+}
+
+/** As `decodeRecords`, with another kind of record. @throws as `decodeFetchedWith`. */
+export function decodeRecordsWith<R>(
+  { bytes, aborted, from }: FetchedPartition,
+  make: MakeRecord<R>,
+): FetchedRecords<R> {
+  return decodeFetchedWith(bytes, aborted, from, make);
 }
 
 /** True when another broker has to be asked from now on. */

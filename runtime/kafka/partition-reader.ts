@@ -2,13 +2,20 @@ import { ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import type { KafkaCluster } from './cluster.ts';
 import { leaseCluster } from './cluster-lease.ts';
-import { decodeRecords, type FetchedPartition, fetchPartitions } from './fetch.ts';
+import {
+  decodeRecords,
+  decodeRecordsWith,
+  type FetchedPartition,
+  fetchPartitions,
+} from './fetch.ts';
 import { protocolError } from './kafkajs-internals.ts';
+import { LazyRecord } from './lazy-record.ts';
 import { requestOffsets } from './partition-offsets.ts';
 import { CODE, isTransient } from './protocol-errors.ts';
 import type { KafkaRecord } from './record.ts';
+import type { FetchedRecords } from './record-batch-decoder.ts';
 
-export interface ReadPartitionOptions {
+export interface ReadPartitionOptions<R extends KafkaRecord = KafkaRecord> {
   /** Logical topic name. */
   readonly topic: string;
   readonly partition: number;
@@ -25,7 +32,7 @@ export interface ReadPartitionOptions {
    * are only markers and aborted transactions. The next call waits for the promise. What it throws ends the read.
    * The records' bytes are views of a fetch of several MB: copy what is kept for long.
    */
-  readonly onRecords: (records: readonly KafkaRecord[], nextOffset: bigint) => void | Promise<void>;
+  readonly onRecords: (records: readonly R[], nextOffset: bigint) => void | Promise<void>;
   /** Ends the read, at once unless `onRecords` is at work. */
   readonly signal?: AbortSignal;
 }
@@ -44,15 +51,37 @@ const STALL_MS = 60_000;
  *   when an undecided transaction before `to` holds readers back for a minute, `KAFKA_UNAVAILABLE` (retry: backoff),
  *   what decoding throws, and the signal's reason.
  */
-export async function readPartition(
+export function readPartition(
   client: KafkaClient,
   options: ReadPartitionOptions,
+): Promise<{ readonly nextOffset: bigint }> {
+  return read(client, options, decodeRecords);
+}
+
+/** As `readPartition`, for who needs little of each record. */
+export function readPartitionLazily(
+  client: KafkaClient,
+  options: ReadPartitionOptions<LazyRecord>,
+): Promise<{ readonly nextOffset: bigint }> {
+  return read(client, options, decodeLazily);
+}
+
+type Decode<R> = (fetched: FetchedPartition) => FetchedRecords<R>;
+
+function decodeLazily(fetched: FetchedPartition): FetchedRecords<LazyRecord> {
+  return decodeRecordsWith(fetched, (...record) => new LazyRecord(...record));
+}
+
+async function read<R extends KafkaRecord>(
+  client: KafkaClient,
+  options: ReadPartitionOptions<R>,
+  decode: Decode<R>,
 ): Promise<{ readonly nextOffset: bigint }> {
   const { topic, partition } = options;
   const { cluster, release } = leaseCluster(client);
   const source = { topic: client.physical(topic), partition };
   let handing = false;
-  const onRecords = async (records: readonly KafkaRecord[], nextOffset: bigint) => {
+  const onRecords = async (records: readonly R[], nextOffset: bigint) => {
     handing = true;
     await options.onRecords(records, nextOffset);
     handing = false;
@@ -60,7 +89,7 @@ export async function readPartition(
   try {
     const to = options.to ?? (await requestOffsets(cluster, [source]))[0]?.lastStable ?? 0n;
     const { from, signal = NEVER } = options;
-    return await readStretch(cluster, { ...source, from, to, onRecords, signal });
+    return await readStretch(cluster, { ...source, from, to, onRecords, signal }, decode);
   } catch (error) {
     if (handing || options.signal?.aborted === true || error instanceof ReachflowError) throw error;
     throw kafkaUnavailable(`${topic}[${partition}] cannot be read`, error);
@@ -69,7 +98,7 @@ export async function readPartition(
   }
 }
 
-type Stretch = Required<ReadPartitionOptions>;
+type Stretch<R extends KafkaRecord> = Required<ReadPartitionOptions<R>>;
 
 const NEVER = new AbortController().signal;
 
@@ -88,16 +117,17 @@ async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<
   }
 }
 
-async function readStretch(
+async function readStretch<R extends KafkaRecord>(
   cluster: KafkaCluster,
-  { topic, partition, from, to, onRecords, signal }: Stretch,
+  { topic, partition, from, to, onRecords, signal }: Stretch<R>,
+  decode: Decode<R>,
 ): Promise<{ readonly nextOffset: bigint }> {
   let position = from;
   let movedAt = performance.now();
   const source = { topic, partition };
   let fetching = position < to ? fetchFrom(cluster, { ...source, from: position }) : undefined;
   while (fetching !== undefined) {
-    const { records, nextOffset } = decodeRecords(await unlessAborted(fetching, signal));
+    const { records, nextOffset } = decode(await unlessAborted(fetching, signal));
     if (nextOffset === position) {
       if (performance.now() - movedAt > STALL_MS) throw stalled(topic, partition, position);
       fetching = fetchFrom(cluster, { ...source, from: position });

@@ -1,15 +1,16 @@
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
 import { ReachflowError } from '../errors.ts';
+import { decodeHeaders, readBytes } from './lazy-record.ts';
 import { type AbortedTransaction, dropAborted } from './read-committed.ts';
 import type { KafkaRecord } from './record.ts';
 import { BATCH_HEADER_BYTES } from './record-batch.ts';
 import { VarintReader } from './varint.ts';
 
 /** Where a fetched stretch of a partition ends, and the committed records in it. */
-export interface FetchedRecords {
+export interface FetchedRecords<R = KafkaRecord> {
   /** Ascending; views of the fetched bytes, not copies. */
-  readonly records: KafkaRecord[];
+  readonly records: R[];
   /** Behind the last whole batch, markers and dropped batches included; `from` when there is none. */
   readonly nextOffset: bigint;
 }
@@ -27,7 +28,14 @@ interface BatchHeader {
   readonly attributes: number;
 }
 
-const NO_HEADERS: Readonly<Record<string, Buffer>> = {};
+/** Makes a record of its bytes. @param reader stands at its key. @param end where the record ends. */
+export type MakeRecord<R> = (
+  reader: VarintReader,
+  offset: bigint,
+  timestamp: number,
+  end: number,
+) => R;
+
 const LOG_APPEND_TIME = 0x08;
 const TRANSACTIONAL = 0x10;
 const CONTROL = 0x20;
@@ -42,14 +50,25 @@ export function decodeFetched(
   aborted: readonly AbortedTransaction[],
   from: bigint,
 ): FetchedRecords {
+  return decodeFetchedWith(fetched, aborted, from, wholeRecord);
+}
+
+/** As `decodeFetched`, with another kind of record. @throws what it throws, and what `make` throws. */
+export function decodeFetchedWith<R>(
+  fetched: Buffer,
+  aborted: readonly AbortedTransaction[],
+  from: bigint,
+  make: MakeRecord<R>,
+): FetchedRecords<R> {
   const batches = readHeaders(fetched);
   const last = batches.at(-1);
   if (last === undefined) return { records: [], nextOffset: from };
   const next = BigInt(last.offset) + 1n;
-  const records: KafkaRecord[] = [];
+  const records: R[] = [];
   const first = Number(from);
   for (const batch of dropAborted({ messages: batches, abortedTransactions: aborted })) {
-    if (!batch.isControlRecord && Number(batch.offset) >= first) readRecords(batch, first, records);
+    if (batch.isControlRecord || Number(batch.offset) < first) continue;
+    readRecords(batch, first, records, make);
   }
   return { records, nextOffset: next > from ? next : from };
 }
@@ -95,7 +114,13 @@ function controlKey(batch: Buffer): Buffer | null {
   return length < 0 ? null : batch.subarray(reader.position, reader.position + length);
 }
 
-function readRecords(batch: BatchHeader, first: number, into: KafkaRecord[]): void {
+function wholeRecord(reader: VarintReader, offset: bigint, timestamp: number): KafkaRecord {
+  const key = readBytes(reader);
+  const value = readBytes(reader);
+  return { offset, timestamp, key, value, headers: decodeHeaders(reader) };
+}
+
+function readRecords<R>(batch: BatchHeader, first: number, into: R[], make: MakeRecord<R>): void {
   const { bytes, baseOffset, attributes } = batch;
   const count = bytes.readInt32BE(57);
   const appendTime = (attributes & LOG_APPEND_TIME) !== 0;
@@ -113,35 +138,10 @@ function readRecords(batch: BatchHeader, first: number, into: KafkaRecord[]): vo
       reader.position = end;
       continue;
     }
-    const key = readBytes(reader);
-    const value = readBytes(reader);
-    const headers = readHeadersOf(reader);
     const timestamp = appendTime ? baseTimestamp : baseTimestamp + delta;
-    into.push({ offset: BigInt(offset), timestamp, key, value, headers });
+    into.push(make(reader, BigInt(offset), timestamp, end));
     reader.position = end;
   }
-}
-
-function readBytes(reader: VarintReader): Buffer | null {
-  const length = reader.varint();
-  if (length < 0) return null;
-  const from = reader.position;
-  reader.position += length;
-  return reader.buffer.subarray(from, reader.position);
-}
-
-/** Of a header that is there several times the last counts; one that is null is left out. */
-function readHeadersOf(reader: VarintReader): Readonly<Record<string, Buffer>> {
-  const count = reader.varint();
-  if (count === 0) return NO_HEADERS;
-  // Names are anything that a producer made up, `__proto__` too.
-  const headers: Record<string, Buffer> = Object.create(null);
-  for (let i = 0; i < count; i += 1) {
-    const name = readBytes(reader)?.toString('utf8') ?? '';
-    const value = readBytes(reader);
-    if (value !== null) headers[name] = value;
-  }
-  return headers;
 }
 
 function decompress(payload: Buffer, codec: number): Buffer {

@@ -6,6 +6,9 @@ import { sizeOfVarint, sizeOfVarlong, writeVarint, writeVarlong } from './varint
 /** Headers of a record; bytes stay bytes. */
 export type RecordHeaders = Readonly<Record<string, string | Buffer>>;
 
+/** Those, or all of them as they are on the wire, their count included (`LazyRecord.patchedHeaders`). */
+export type GivenHeaders = RecordHeaders | Buffer;
+
 /**
  * Writes values in place. An Avro type of `avsc` is one: its `encode` has this contract.
  */
@@ -77,7 +80,7 @@ export class RecordBatchBuilder {
     key: Buffer | string | null,
     value: Buffer | null,
     timestamp: number,
-    headers?: RecordHeaders,
+    headers?: GivenHeaders,
   ): void {
     const delta = this.#timestampDelta(timestamp);
     const keyLength = lengthOf(key);
@@ -279,7 +282,8 @@ function writeUtf8(buffer: Buffer, from: number, text: string, bytes: number): n
   return from + bytes;
 }
 
-function sizeOfHeaders(headers: RecordHeaders): number {
+function sizeOfHeaders(headers: GivenHeaders): number {
+  if (Buffer.isBuffer(headers)) return headers.length;
   let bytes = 0;
   let count = 0;
   for (const name in headers) {
@@ -292,11 +296,12 @@ function sizeOfHeaders(headers: RecordHeaders): number {
   return sizeOfVarint(count) + bytes;
 }
 
-function writeHeaders(buffer: Buffer, from: number, headers: RecordHeaders | undefined): number {
+function writeHeaders(buffer: Buffer, from: number, headers: GivenHeaders | undefined): number {
   if (headers === undefined) {
     buffer[from] = 0;
     return from + 1;
   }
+  if (Buffer.isBuffer(headers)) return from + headers.copy(buffer, from);
   let count = 0;
   for (const _name in headers) count += 1;
   let at = writeVarint(buffer, from, count);

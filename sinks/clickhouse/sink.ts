@@ -5,10 +5,12 @@ import {
   type Sink,
   type SinkBatch,
   type SinkLimits,
+  type SinkRecord,
 } from '../../runtime/delivery/sink.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import type { SinkDeps } from '../deps.ts';
 import { writeIsolating } from '../isolate.ts';
+import { invalidRecord } from '../record.ts';
 import { classifyOpen, classifyWrite, isTableChanged, isTooLarge } from './classify.ts';
 import type { ClickhouseConfig } from './config.ts';
 import { compileEncoder, type EncodedBatch, type TableEncoder } from './encode.ts';
@@ -51,6 +53,8 @@ class ClickhouseSink implements Sink {
   readonly #tables: ReadonlyMap<string, Table>;
   /** By topic; one that is missing is made by the next write. */
   readonly #encoders = new Map<string, TableEncoder>();
+  /** For dry runs before `open`, by topic. */
+  readonly #checkers = new Map<string, TableEncoder>();
   /** How often a batch was too large, by token, until it is written. */
   readonly #tooLarge = new Map<string, number>();
 
@@ -106,6 +110,18 @@ class ClickhouseSink implements Sink {
       const error = encoded.errors.get(i);
       return error === undefined ? result : { status: 'rejected', error };
     });
+  }
+
+  /** By the table as this sink makes it: one that the server has may be wider. */
+  check(record: SinkRecord): ReachflowError | undefined {
+    const { topic } = record;
+    const table = this.#tables.get(topic);
+    if (table === undefined) return invalidRecord(record, 'clickhouse does not write its topic');
+    const types = new Map(table.columns.map(({ name, type }) => [name, type]));
+    const encoder = this.#encoders.get(topic) ?? this.#checkers.get(topic);
+    const checker = encoder ?? compileEncoder(table, types);
+    if (encoder === undefined) this.#checkers.set(topic, checker);
+    return checker.encode([record]).errors.get(0);
   }
 
   async close(): Promise<void> {

@@ -6,14 +6,16 @@ import type {
   Sink,
   SinkBatch,
   SinkLimits,
+  SinkRecord,
 } from '../../runtime/delivery/sink.ts';
-import { errorMessage } from '../../runtime/errors.ts';
+import { errorMessage, type ReachflowError } from '../../runtime/errors.ts';
 import { topicsOf } from '../../schemas/topics.ts';
 import { chunk } from '../chunk.ts';
 import type { SinkDeps } from '../deps.ts';
 import { writeEncoded } from '../encode.ts';
 import { type TableModel, tableModel } from '../fields.ts';
 import { type GroupResult, writeIsolating } from '../isolate.ts';
+import { invalidRecord } from '../record.ts';
 import {
   classifyItem,
   classifyOpen,
@@ -120,6 +122,14 @@ class ElasticsearchSink implements Sink {
       const groups = chunk(operations, this.#config.batchSize, most, ({ bytes }) => bytes);
       return writeIsolating(groups, (group) => this.#bulk(writer, group));
     });
+  }
+
+  check(record: SinkRecord): ReachflowError | undefined {
+    const writer = this.#writers.get(record.topic);
+    if (writer === undefined) {
+      return invalidRecord(record, `${this.name} does not write its topic`);
+    }
+    return writer.encode(record).error;
   }
 
   async close(): Promise<void> {

@@ -15,6 +15,7 @@ import { ReachflowError } from '../../runtime/errors.ts';
 import { topicsOf } from '../../schemas/topics.ts';
 import type { SinkDeps } from '../deps.ts';
 import { type TableModel, tableModel } from '../fields.ts';
+import { invalidRecord } from '../record.ts';
 import { ensureTables } from './catalog.ts';
 import { classifyOpen, classifyWrite, isOfStore, unavailable } from './classify.ts';
 import type { PostgresConfig } from './config.ts';
@@ -126,6 +127,14 @@ class PostgresSink implements Sink {
       if (records.length === 0) throw unavailable(error);
       return this.#explain(error, writer, rows, records);
     }
+  }
+
+  check(record: SinkRecord): ReachflowError | undefined {
+    const encoder = this.#writers.get(record.topic)?.encoder;
+    if (encoder === undefined) return invalidRecord(record, `${NAME} does not write its topic`);
+    const faults: Faults = new Map();
+    encoder.encode(encoder.select([record], faults), this.#statement, faults);
+    return faults.get(record);
   }
 
   async close(): Promise<void> {

@@ -1,8 +1,8 @@
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deliveryConfigSchema } from '../../runtime/delivery/config.ts';
-import type { DeadLetter } from '../../runtime/delivery/dlq-reader.ts';
 import { readDlq } from '../../runtime/delivery/dlq-reader.ts';
+import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { SinkRunner, sinkGroup } from '../../runtime/delivery/sink-runner.ts';
 import { ensureTopics, groupLag } from '../../runtime/kafka/admin.ts';
 import { createPublisher, type OwnedPublisher } from '../../runtime/kafka/batching-publisher.ts';

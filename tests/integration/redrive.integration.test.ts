@@ -97,7 +97,9 @@ describe('the DLQ workbench on a pipeline that runs', () => {
     expect(mended).toMatch(/1 left/);
     expect(await ids()).toEqual(['good']);
 
-    expect(await dlq('redrive', '--patch', patch)).toContain('1 letters redriven, 1 left in place');
+    expect(await dlq('redrive', '--patch', patch, '--yes')).toContain(
+      '1 letters redriven, 1 left in place',
+    );
     await eventually('the mended event', async () => (await ids()).includes('mend'));
     expect(await dlq('drop', '--where', 'event_id=leave', '--yes')).toContain('1 letters dropped');
     expect(await dlq('list', '--all', '--groups')).toMatch(/^2 +\w+ +webhook\.received/m);

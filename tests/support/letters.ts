@@ -53,6 +53,8 @@ export async function writeLetters(
   } finally {
     await producer.close();
   }
+  // Its answer says that the markers of what was committed are written: readers see all of it.
+  await (await EpochProducer.open(client, `letters.${name}`)).close();
 }
 
 /** All committed records of a partition. */
