@@ -19,7 +19,12 @@ export interface Scenario {
   readonly summary: string;
   /** Whether peers take part; else it compares Reachflow with itself. */
   readonly peers: boolean;
-  readonly defaults: { readonly records: number; readonly warmUp: number };
+  readonly defaults: {
+    readonly records: number;
+    readonly warmUp: number;
+    /** 3 when it does not say. */
+    readonly runs?: number;
+  };
   /** @param contestants Reachflow first. */
   run(
     environment: Environment,
