@@ -110,18 +110,21 @@ async function opened(
     channelsOf: () => environment.partitions,
     partitionsOf: () => environment.partitions,
   });
-  const partitions = Array.from({ length: environment.partitions }, (_, partition) => partition);
   let changelogRecords = 0;
+  const requests = Array.from({ length: environment.partitions }, (_, partition) => ({
+    partition,
+    signal: new AbortController().signal,
+    onProgress: ({ records }: { readonly records: number }) => {
+      changelogRecords += records;
+    },
+  }));
   const before = process.cpuUsage();
   const began = performance.now();
-  const { tasks, failures } = await opener.open(partitions, ({ records }) => {
-    changelogRecords += records;
-  });
+  const tasks = await Promise.all(opener.open(requests).values());
   const ms = performance.now() - began;
   const { user, system } = process.cpuUsage(before);
-  for (const failure of failures.values()) throw failure;
   let entries = 0;
-  for (const task of tasks.values()) {
+  for (const task of tasks) {
     const { stores } = task.state.stats();
     for (const store of stores) if (!store.name.startsWith('#')) entries += store.entries;
     await task.close();
