@@ -3,7 +3,9 @@ import type { ByteKey } from './backend.ts';
 const BITS_PER_KEY = 12;
 /** A key's bits are in one block of 64 bytes, a cache line: one miss a look. */
 const BLOCK_WORDS = 16;
-const BITS = 7;
+export const BLOCK_BITS = 32 * BLOCK_WORDS;
+/** A key's bits. */
+export const BITS = 7;
 const FIRST_CAPACITY = 16_384;
 /** Of a layer over the one before: each costs a cache miss a look, so few large ones. */
 const GROWTH = 8;
@@ -27,7 +29,7 @@ export class FilterLayer {
 
   /** An empty one. @param capacity keys that it is made for, at least one. */
   static sized(capacity: number, bitsPerKey = BITS_PER_KEY): FilterLayer {
-    const blocks = Math.ceil((capacity * bitsPerKey) / (BLOCK_WORDS * 32));
+    const blocks = Math.ceil((capacity * bitsPerKey) / BLOCK_BITS);
     return new FilterLayer(new Uint32Array(blocks * BLOCK_WORDS));
   }
 
@@ -39,22 +41,22 @@ export class FilterLayer {
   add(hash: number): void {
     this.keys += 1;
     const words = this.#words;
-    const block = blockOf(hash, this.#blocks);
+    const block = blockOf(hash, this.#blocks) * BLOCK_WORDS;
     let bits = spread(hash);
     for (let bit = 0; bit < BITS; bit += 1) {
       const at = block + ((bits >>> 5) & 15);
       words[at] = (words[at] as number) | (1 << (bits & 31));
-      bits = Math.imul(bits, 0x9e3779b1) ^ (bits >>> 9);
+      bits = nextBits(bits);
     }
   }
 
   has(hash: number): boolean {
     const words = this.#words;
-    const block = blockOf(hash, this.#blocks);
+    const block = blockOf(hash, this.#blocks) * BLOCK_WORDS;
     let bits = spread(hash);
     for (let bit = 0; bit < BITS; bit += 1) {
       if (((words[block + ((bits >>> 5) & 15)] as number) & (1 << (bits & 31))) === 0) return false;
-      bits = Math.imul(bits, 0x9e3779b1) ^ (bits >>> 9);
+      bits = nextBits(bits);
     }
     return true;
   }
@@ -113,13 +115,18 @@ export function hashOf(key: ByteKey): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** First word of a hash's block: its high bits choose, without a division. */
-function blockOf(hash: number, blocks: number): number {
-  return Math.floor((hash / 0x1_0000_0000) * blocks) * BLOCK_WORDS;
+/** A hash's block: its high bits choose, without a division. */
+export function blockOf(hash: number, blocks: number): number {
+  return Math.floor((hash / 0x1_0000_0000) * blocks);
 }
 
 /** Another 32 bits of a hash: those that chose the block would choose alike within it. */
-function spread(hash: number): number {
+export function spread(hash: number): number {
   const mixed = Math.imul(hash ^ 0x5bd1e995, 0x27d4eb2f);
   return mixed ^ (mixed >>> 15);
+}
+
+/** The last nine bits say which bit of its block a key has; the next one's after these. */
+export function nextBits(bits: number): number {
+  return Math.imul(bits, 0x9e3779b1) ^ (bits >>> 9);
 }

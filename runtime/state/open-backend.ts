@@ -22,7 +22,7 @@ export interface OpenBackendOptions {
   readonly stores: readonly StoreDescriptor[];
   /** Largest state, bytes; LMDB takes so much address space. Default 16 GiB. */
   readonly maxBytes?: number;
-  /** Entries of a segment of a store that expires, with LMDB; default 500,000. Small ones let tests have many. */
+  /** Entries of a segment of a store that expires, with LMDB; default 131,072. Small ones let tests have many. */
   readonly segmentEntries?: number;
   /** Told when files were not usable and set aside: the state is empty then, to be restored. */
   readonly onSetAside?: (event: SetAside) => void;
@@ -36,8 +36,8 @@ export interface SetAside {
   readonly reason: string;
 }
 
-/** Smaller trees cost less a write and less memory, more runs more a look. */
-const SEGMENT_ENTRIES = 100_000;
+/** Smaller trees cost less a write and less memory, more runs more a look. 16 bits of a run's filter for each. */
+const SEGMENT_ENTRIES = 131_072;
 const SET_ASIDE = 'set-aside';
 const MAX_BYTES = 16 * 1024 ** 3;
 /** Files that belong to a state, as far as they are there. */

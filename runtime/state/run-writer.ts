@@ -8,8 +8,8 @@ import { ENTRY_HEADER_BYTES, encodeFooter, INDEX_HEADER_BYTES } from './run-form
 const BLOCK_BYTES = 4_096;
 /** Blocks written with one call. */
 const CHUNK_BYTES = 256 * 1024;
-/** 1.3 bytes a key; of keys that are not there 1 in 100 passes. */
-const FILTER_BITS_PER_KEY = 16;
+/** At least, as filters have lengths that are powers of two: see `FilterLanes`. Of keys that are not there 1 in 150 passes then. */
+const MIN_FILTER_BITS_PER_KEY = 12;
 
 /** Grows as it is written to. */
 class Bytes {
@@ -50,7 +50,8 @@ export class RunWriter {
   /** @param entries as many as will be added, or a few more. */
   constructor(path: string, entries: number) {
     this.path = path;
-    this.#filter = FilterLayer.sized(Math.max(1, entries), FILTER_BITS_PER_KEY);
+    const bits = 2 ** Math.ceil(Math.log2(Math.max(1, entries) * MIN_FILTER_BITS_PER_KEY));
+    this.#filter = FilterLayer.sized(bits, 1);
     this.#file = openSync(path, 'wx');
   }
 

@@ -4,7 +4,6 @@ import { promisify } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { errorCode } from '../errors.ts';
 import type { ByteKey, StoredEntry } from './backend.ts';
-import { FilterLayer } from './key-filter.ts';
 import { DamagedFile } from './lmdb-file.ts';
 import {
   decodeFooter,
@@ -18,8 +17,8 @@ import {
 const BLOCKS_PER_TURN = 256;
 
 /**
- * A run that was written by `RunWriter`. Its filter and the first key of each block are in memory, about 2 bytes a key;
- * blocks are read by calls, not through a map, so that they are in the page cache but not resident in this process.
+ * A run that was written by `RunWriter`. The first key of each block is in memory, about half a byte a key; blocks are read
+ * by calls, not through a map, so that they are in the page cache but not resident in this process.
  */
 export class Run {
   readonly name: string;
@@ -27,7 +26,7 @@ export class Run {
   /** Of the file. */
   readonly bytes: number;
   readonly #file: number;
-  readonly #filter: FilterLayer;
+  readonly #footer: Footer;
   readonly #index: Index;
   /** The block that was read last, for gets. */
   #block = Buffer.alloc(0);
@@ -38,7 +37,7 @@ export class Run {
     this.#file = file;
     this.bytes = parts.fileBytes;
     this.entries = parts.footer.entries;
-    this.#filter = parts.filter;
+    this.#footer = parts.footer;
     this.#index = parts.index;
   }
 
@@ -53,9 +52,13 @@ export class Run {
     }
   }
 
-  /** False only for keys that it does not have. */
-  mayHave(hash: number): boolean {
-    return this.#filter.has(hash);
+  /** The words of its filter, a `FilterLayer`. @throws DamagedFile, or what the file system throws. */
+  readFilter(): Uint32Array {
+    const { blockBytes, filterBytes, filterCrc } = this.#footer;
+    const words = new Uint32Array(filterBytes / Uint32Array.BYTES_PER_ELEMENT);
+    const bytes = readAt(this.#file, Buffer.from(words.buffer), blockBytes);
+    if (crc32(bytes) !== filterCrc) throw new DamagedFile(`the filter of ${this.name} is damaged`);
+    return words;
   }
 
   /** The value of a key; valid until the next call. @throws DamagedFile. */
@@ -102,6 +105,7 @@ export class Run {
 
   /** Reads all of it, with turns of the event loop between. @throws DamagedFile. */
   async verify(): Promise<void> {
+    this.readFilter();
     let block = Buffer.alloc(0);
     for (let number = 0; number < this.#index.blocks; number += 1) {
       if (number % BLOCKS_PER_TURN === 0) await setImmediate();
@@ -124,7 +128,6 @@ export class Run {
 interface Parts {
   readonly fileBytes: number;
   readonly footer: Footer;
-  readonly filter: FilterLayer;
   readonly index: Index;
 }
 
@@ -142,12 +145,9 @@ function readParts(file: number): Parts {
   const end = readAt(file, Buffer.alloc(FOOTER_BYTES), Math.max(0, fileBytes - FOOTER_BYTES));
   const footer = decodeFooter(end, fileBytes);
   const { blockBytes, filterBytes, indexBytes, blocks } = footer;
-  const words = new Uint32Array(filterBytes / Uint32Array.BYTES_PER_ELEMENT);
-  const filter = readAt(file, Buffer.from(words.buffer), blockBytes);
   const index = readAt(file, Buffer.allocUnsafeSlow(indexBytes), blockBytes + filterBytes);
-  if (crc32(filter) !== footer.filterCrc) throw new DamagedFile('the filter of a run is damaged');
   if (crc32(index) !== footer.indexCrc) throw new DamagedFile('the index of a run is damaged');
-  return { fileBytes, footer, filter: new FilterLayer(words), index: new Index(index, blocks) };
+  return { fileBytes, footer, index: new Index(index, blocks) };
 }
 
 function readAt(file: number, into: Buffer, position: number): Buffer {

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { ByteKey } from './backend.ts';
+import type { FilterLanes } from './filter-lanes.ts';
 import type { LmdbValues } from './lmdb-values.ts';
-import { Run } from './run.ts';
 import { RunWriter } from './run-writer.ts';
-import { SealedSegment, type TreeSegment } from './segment.ts';
+import { type RunPlace, SealedSegment, type TreeSegment } from './segment.ts';
 
 /** Bytes read between two looks at how many entries there were: bounds what a step takes with large values. */
 const MAX_STEP_BYTES = 8 * 1024 * 1024;
@@ -15,19 +15,19 @@ const MAX_STEP_BYTES = 8 * 1024 * 1024;
 export class Sealing {
   readonly segment: TreeSegment;
   readonly #values: LmdbValues;
-  readonly #dir: string;
-  readonly #name: string;
+  readonly #place: RunPlace;
+  readonly #lanes: FilterLanes;
   readonly #writer: RunWriter;
   #next: ByteKey = '';
   #sealed: SealedSegment | undefined;
 
-  /** @param name of a file that is not there. @throws what the file system throws. */
-  constructor(segment: TreeSegment, values: LmdbValues, dir: string, name: string) {
+  /** @param place of a file that is not there. @throws what the file system throws. */
+  constructor(segment: TreeSegment, values: LmdbValues, place: RunPlace, lanes: FilterLanes) {
     this.segment = segment;
     this.#values = values;
-    this.#dir = dir;
-    this.#name = name;
-    this.#writer = new RunWriter(join(dir, name), segment.size().entries);
+    this.#place = place;
+    this.#lanes = lanes;
+    this.#writer = new RunWriter(join(place.dir, place.name), segment.size().entries);
   }
 
   /** What it came to, once it is through. */
@@ -53,8 +53,7 @@ export class Sealing {
       bytes += key.length + value.length;
     }
     this.#writer.finish();
-    const run = Run.open(join(this.#dir, this.#name), this.#name);
-    this.#sealed = new SealedSegment(run, this.#values, this.segment);
+    this.#sealed = SealedSegment.open(this.#place, this.#lanes, this.#values, this.segment);
   }
 
   /** Writes all that is left. @throws as `advance`. */
@@ -65,6 +64,7 @@ export class Sealing {
 
   /** Removes the file. */
   abandon(): void {
+    this.#sealed?.lane.release();
     this.#sealed?.run.close();
     this.#writer.abandon();
   }

@@ -1,9 +1,11 @@
+import { join } from 'node:path';
 import type { ByteKey, StoredEntry, StoreSize } from './backend.ts';
+import type { FilterLanes, Lane } from './filter-lanes.ts';
 import { HashSet } from './hash-set.ts';
 import { hashOf } from './key-filter.ts';
 import { successor } from './keys.ts';
 import { type Bytes, type LmdbValues, statsOf } from './lmdb-values.ts';
-import type { Run } from './run.ts';
+import { Run } from './run.ts';
 
 /** What an environment knows of a segment, beside its entries. */
 export interface SegmentRecord {
@@ -95,20 +97,46 @@ export class TreeSegment implements Segment {
   }
 }
 
+/** Where the file of a run is. */
+export interface RunPlace {
+  readonly dir: string;
+  readonly name: string;
+}
+
 /** A segment that gets no more entries: a run. */
 export class SealedSegment implements Segment {
   readonly place: string;
   readonly run: Run;
+  /** Where its filter is. */
+  readonly lane: Lane;
   readonly youngest: number;
   readonly opened: number;
   readonly #values: LmdbValues;
 
-  constructor(run: Run, values: LmdbValues, { youngest, opened }: SegmentTimes) {
+  private constructor(run: Run, lane: Lane, values: LmdbValues, times: SegmentTimes) {
+    const { youngest, opened } = times;
     this.place = run.name;
     this.run = run;
+    this.lane = lane;
     this.#values = values;
     this.youngest = youngest;
     this.opened = opened;
+  }
+
+  /** @throws DamagedFile when the run cannot be used, or what the file system throws. */
+  static open(
+    { dir, name }: RunPlace,
+    lanes: FilterLanes,
+    values: LmdbValues,
+    times: SegmentTimes,
+  ): SealedSegment {
+    const run = Run.open(join(dir, name), name);
+    try {
+      return new SealedSegment(run, lanes.add(run.readFilter()), values, times);
+    } catch (error) {
+      run.close();
+      throw error;
+    }
   }
 
   size(): StoreSize {
@@ -116,7 +144,7 @@ export class SealedSegment implements Segment {
   }
 
   mayHave(hash: number): boolean {
-    return this.run.mayHave(hash);
+    return this.lane.mayHave(hash);
   }
 
   get(key: ByteKey): Buffer | undefined {

@@ -1,9 +1,9 @@
-import { join } from 'node:path';
 import type { ByteKey, StoreChanges, StoredEntry, StoreSize } from './backend.ts';
+import { FilterLanes } from './filter-lanes.ts';
 import { hashOf } from './key-filter.ts';
 import type { LmdbStore } from './lmdb-store.ts';
 import { type Bytes, type LmdbValues, mostBytesOf, statsOf } from './lmdb-values.ts';
-import { Run } from './run.ts';
+import type { Run } from './run.ts';
 import { newRunName } from './run-name.ts';
 import { Sealing } from './sealing.ts';
 import { SealedSegment, type Segment, type SegmentRecord, TreeSegment } from './segment.ts';
@@ -13,9 +13,9 @@ import { mergedRange } from './segment-range.ts';
 /** Databases that a store has: for a segment that is written to, one that is being sealed, and one to begin. */
 export const SEGMENT_SLOTS = 3;
 /** Segments that a store can have; then the newest grows. */
-const MAX_SEGMENTS = 64;
-/** A segment is full when it has as many entries as it may, or one in so many of the store, if that is more, … */
-const SIZE_PARTS = 16;
+const MAX_SEGMENTS = 128;
+/** A segment is full when it has as many entries as it may: twice as many for a store that has so many of that size, … */
+const SIZE_PARTS = 64;
 /** … or when the horizon has moved so much of the TTL since it was opened. */
 const TIME_PARTS = 4;
 /** Keys read for filters after each batch, until they have all: some ms. */
@@ -69,6 +69,8 @@ export class SegmentedStore implements LmdbStore {
   readonly #values: LmdbValues;
   /** From the oldest to the newest, which is the one that is written to: runs, maybe one being sealed, the newest. */
   #segments: readonly Segment[] = [];
+  /** The runs' filters. */
+  readonly #lanes = new FilterLanes();
   #sealing: Sealing | undefined;
   #plan: Plan | undefined;
   #cursor: MoveCursor | undefined;
@@ -90,7 +92,8 @@ export class SegmentedStore implements LmdbStore {
   #reopen({ place, youngest, opened }: SegmentRecord): Segment {
     const times = { youngest: Number(youngest), opened: Number(opened) };
     if (typeof place === 'number') return this.#openTree(place, times);
-    return new SealedSegment(Run.open(join(this.#options.dir, place), place), this.#values, times);
+    const { dir } = this.#options;
+    return SealedSegment.open({ dir, name: place }, this.#lanes, this.#values, times);
   }
 
   #openTree(slot: number, times = EMPTY): TreeSegment {
@@ -104,8 +107,25 @@ export class SegmentedStore implements LmdbStore {
   }
 
   get(key: ByteKey): Buffer | undefined {
-    const value = findIn(this.#segments, key);
+    const value = this.#find(key);
     return value === undefined || value.length === 0 ? undefined : value;
+  }
+
+  /** The newest copy of a key: an empty value says that it is deleted. */
+  #find(key: ByteKey): Buffer | undefined {
+    const hash = hashOf(key);
+    const lanes = this.#lanes.find(hash);
+    for (let index = this.#segments.length - 1; index >= 0; index -= 1) {
+      const segment = this.#segments[index] as Segment;
+      if (segment instanceof SealedSegment) {
+        // So are all that are older.
+        if (lanes.length === 0) return undefined;
+        if (!lanes.includes(segment.lane)) continue;
+      } else if (!segment.mayHave(hash)) continue;
+      const value = segment.get(key);
+      if (value !== undefined) return value;
+    }
+    return undefined;
   }
 
   range(from: ByteKey, to: ByteKey | undefined, limit: number): StoredEntry[] {
@@ -159,7 +179,8 @@ export class SegmentedStore implements LmdbStore {
         this.#sealing?.abandon();
         this.#sealing = undefined;
         const { dir } = this.#options;
-        this.#sealing = new Sealing(segment, this.#values, dir, newRunName());
+        const place = { dir, name: newRunName() };
+        this.#sealing = new Sealing(segment, this.#values, place, this.#lanes);
       }
       work(this.#sealing);
     } catch (error) {
@@ -183,7 +204,10 @@ export class SegmentedStore implements LmdbStore {
     if (entries === 0) return false;
     const { ttlMs, segmentEntries } = this.#options;
     if (horizon - newest.opened >= ttlMs / TIME_PARTS) return true;
-    return entries >= segmentEntries && entries >= this.size().entries / SIZE_PARTS;
+    if (entries < segmentEntries) return false;
+    // Doubled, as filters of one length are looked at together.
+    const parts = this.size().entries / segmentEntries / SIZE_PARTS;
+    return parts <= 1 || entries >= segmentEntries * 2 ** Math.ceil(Math.log2(parts));
   }
 
   #isExpired(at: number, horizon: number): boolean {
@@ -212,8 +236,12 @@ export class SegmentedStore implements LmdbStore {
 
   #delete({ segments, newest }: Plan, key: ByteKey): void {
     const hash = hashOf(key);
+    const lanes = this.#lanes.find(hash);
     for (const segment of segments) {
-      if (segment === newest || !segment.mayHave(hash)) continue;
+      if (segment === newest) continue;
+      const mayHave =
+        segment instanceof SealedSegment ? lanes.includes(segment.lane) : segment.mayHave(hash);
+      if (!mayHave) continue;
       this.#values.put(newest.database, key, TOMBSTONE);
       newest.add(hash);
       return;
@@ -236,6 +264,7 @@ export class SegmentedStore implements LmdbStore {
   /** A segment that is in no list any more. */
   #release(segment: Segment): void {
     if (segment instanceof SealedSegment) {
+      segment.lane.release();
       this.#options.remove(segment.run);
     } else if (this.#sealing?.segment === segment) {
       const { sealed } = this.#sealing;
@@ -266,7 +295,8 @@ export class SegmentedStore implements LmdbStore {
     this.#plan = undefined;
     this.#cursor = undefined;
     this.#abandonSealing();
-    for (const run of this.runs) this.#options.remove(run);
+    for (const segment of this.#segments)
+      if (segment instanceof SealedSegment) this.#release(segment);
     this.#segments = [this.#openTree(0)];
   }
 
@@ -274,18 +304,6 @@ export class SegmentedStore implements LmdbStore {
     this.#abandonSealing();
     for (const run of this.runs) run.close();
   }
-}
-
-/** The newest copy of a key: an empty value says that it is deleted. */
-function findIn(segments: readonly Segment[], key: ByteKey): Buffer | undefined {
-  const hash = hashOf(key);
-  for (let index = segments.length - 1; index >= 0; index -= 1) {
-    const segment = segments[index] as Segment;
-    if (!segment.mayHave(hash)) continue;
-    const value = segment.get(key);
-    if (value !== undefined) return value;
-  }
-  return undefined;
 }
 
 function newestOf(segments: readonly Segment[]): TreeSegment {
