@@ -11,12 +11,13 @@ import { flink } from './peers/flink.ts';
 import { kafkaStreams } from './peers/kafka-streams.ts';
 import { scenarios } from './scenarios/index.ts';
 
+const RUNS = 3;
 const PEERS = ['kafka-streams', 'flink'] as const;
 
 interface Options {
   readonly records?: number;
   readonly warmUp?: number;
-  readonly runs: number;
+  readonly runs?: number;
   readonly seed: number;
   readonly partitions: number;
   readonly keys: readonly number[];
@@ -57,9 +58,10 @@ async function contestantsFor(scenario: Scenario, options: Options): Promise<Con
 }
 
 async function run(scenario: Scenario, options: Options): Promise<void> {
-  const { partitions, stackDir, runs, seed, keys, threads, store, group, emit } = options;
+  const { partitions, stackDir, seed, keys, threads, store, group, emit } = options;
   const records = options.records ?? scenario.defaults.records;
   const warmUp = options.warmUp ?? scenario.defaults.warmUp;
+  const runs = options.runs ?? scenario.defaults.runs ?? RUNS;
   const contestants = await contestantsFor(scenario, options);
   const environment = await openEnvironment({
     stackDir,
@@ -89,14 +91,18 @@ for (const scenario of scenarios) {
     .description(scenario.summary)
     .option('--records <n>', `records of a run (default: ${scenario.defaults.records})`, count)
     .option('--warm-up <n>', `records before that (default: ${scenario.defaults.warmUp})`, count)
-    .option('--runs <n>', 'runs of each contestant, in turn', count, 3)
+    .option(
+      '--runs <n>',
+      `runs of each contestant, in turn (default: ${scenario.defaults.runs ?? RUNS})`,
+      count,
+    )
     .option('--seed <n>', 'another input of the same kind', count, 1)
     .option('--partitions <n>', 'of each topic', count, 4)
     .option(
       '--keys <n,…>',
       'keys in state, for the scenario `keys`',
       (text) => text.split(',').map(count),
-      [10_000, 100_000, 1_000_000],
+      [10_000, 100_000, 1_000_000, 10_000_000],
     )
     .option('--peers <name,…>', `who else runs: ${PEERS.join(', ')}, none`, peerNames, [
       'kafka-streams',

@@ -36,9 +36,13 @@ const STEP_MS = 1_200_000 / 900_000;
 const MINUTE_MS = 60_000;
 
 /** Events that end about now: brokers refuse records from the future, and retention goes by these times. */
-export function workloadFor(records: number, seed: number): Workload {
+export function workloadFor(
+  records: number,
+  seed: number,
+  ids: 'ordered' | 'scattered' = 'ordered',
+): Workload {
   const from = Date.now() - records * STEP_MS - 5 * MINUTE_MS;
-  return new Workload({ seed, baseMs: from - (from % MINUTE_MS), stepMs: STEP_MS });
+  return new Workload({ seed, baseMs: from - (from % MINUTE_MS), stepMs: STEP_MS, ids });
 }
 
 /** Writes the next records of a workload to a namespace's input. */

@@ -21,7 +21,12 @@ export interface Scenario {
   readonly peers: boolean;
   /** Stores that it writes to, beside broker and registry. */
   readonly stores?: readonly StoreName[];
-  readonly defaults: { readonly records: number; readonly warmUp: number };
+  readonly defaults: {
+    readonly records: number;
+    readonly warmUp: number;
+    /** 3 when it does not say. */
+    readonly runs?: number;
+  };
   /** @param contestants Reachflow first. */
   run(
     environment: Environment,

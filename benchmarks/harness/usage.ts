@@ -7,6 +7,10 @@ export interface Usage {
   readonly cpuSeconds: number;
   /** The largest resident size that any of them had, summed, MiB. */
   readonly peakMiB: number;
+  /** What of it is resident now, MiB; mapped files count as far as they are in memory. */
+  readonly residentMiB: number;
+  /** Of that, what belongs to no file, MiB. */
+  readonly anonymousMiB: number;
 }
 
 /** USER_HZ: what Linux counts CPU time in, towards programs 100 per second on every architecture that we run on. */
@@ -25,14 +29,17 @@ function statOf(pid: number): string[] | undefined {
   }
 }
 
-function peakKiB(pid: number): number {
+/** Fields of /proc/<pid>/status, kB. */
+function memoryOf(pid: number): { peak: number; resident: number; anonymous: number } {
+  let status = '';
   try {
-    return Number(
-      /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0,
-    );
+    status = readFileSync(`/proc/${pid}/status`, 'utf8');
   } catch {
-    return 0;
+    // It has ended.
   }
+  const kib = (field: string) =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
+  return { peak: kib('VmHWM'), resident: kib('VmRSS'), anonymous: kib('RssAnon') };
 }
 
 /** The process and all that descend from it. */
@@ -61,13 +68,21 @@ export function usageOf(roots: readonly number[]): Usage {
     });
   }
   let ticks = 0;
-  let kib = 0;
+  let [peak, resident, anonymous] = [0, 0, 0];
   for (const pid of new Set(roots.flatMap(treeOf))) {
     const stat = statOf(pid);
     ticks += Number(stat?.[UTIME] ?? 0) + Number(stat?.[STIME] ?? 0);
-    kib += peakKiB(pid);
+    const memory = memoryOf(pid);
+    peak += memory.peak;
+    resident += memory.resident;
+    anonymous += memory.anonymous;
   }
-  return { cpuSeconds: ticks / TICKS_PER_SECOND, peakMiB: kib / 1_024 };
+  return {
+    cpuSeconds: ticks / TICKS_PER_SECOND,
+    peakMiB: peak / 1_024,
+    residentMiB: resident / 1_024,
+    anonymousMiB: anonymous / 1_024,
+  };
 }
 
 /** The process that started it, when it runs on this machine under that name; undefined otherwise. */

@@ -52,9 +52,8 @@ export class WebhookEncoder {
   }
 
   /** The value's bytes, valid until the next call. */
-  encode(record: WorkloadRecord): Buffer {
+  encode(record: WorkloadRecord, eventId = eventIdOf(record.event)): Buffer {
     const value = this.#value;
-    const eventId = eventIdOf(record.event);
     value.event_id = eventId;
     value.tenant_id = tenantOf(record.key);
     value.event_type = EVENT_TYPES[record.type] ?? '';

@@ -51,7 +51,7 @@ export async function fill(
       const key = keys.bytes[record.key];
       if (batch === undefined || key === undefined) throw new RangeError(`key ${record.key}`);
       truth.add(record, partition);
-      const value = encoder.encode(record);
+      const value = encoder.encode(record, workload.idOf(record.event));
       if (batch.append(record.arrivedAt, key, value)) continue;
       await send(partition, batch);
       batch.append(record.arrivedAt, key, value);

@@ -78,7 +78,18 @@ describe('WebhookEncoder', () => {
       expect(bytes.length + (keys.bytes[record.key]?.length ?? 0)).toBeGreaterThan(165);
       expect(bytes.length + (keys.bytes[record.key]?.length ?? 0)).toBeLessThan(195);
     }
-    expect(eventOf(eventIdOf(12_345))).toBe(12_345);
+  });
+});
+
+describe('ids', () => {
+  it.each(['ordered', 'scattered'] as const)('%s: tell their event, each its own', (ids) => {
+    const workload = new Workload({ ...options, ids });
+    const events = Array.from({ length: 10_000 }, (_, event) => event * 1_013);
+    const made = events.map((event) => workload.idOf(event));
+    expect(made.map(eventOf)).toEqual(events);
+    const inOrder = made.filter((id, at) => at === 0 || id > (made[at - 1] ?? '')).length;
+    if (ids === 'ordered') expect(inOrder).toBe(made.length);
+    else expect(inOrder / made.length).toBeCloseTo(0.5, 1);
   });
 });
 

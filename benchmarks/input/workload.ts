@@ -31,6 +31,8 @@ export interface WorkloadOptions {
   readonly baseMs: number;
   /** Event time between two events, ms. */
   readonly stepMs: number;
+  /** Ids in the order of events, or, as UUIDs are, in none; default `ordered`. */
+  readonly ids?: 'ordered' | 'scattered';
 }
 
 /** One record. The same object each time: copy what is to be kept. */
@@ -79,6 +81,11 @@ export class Workload {
     return this.#events;
   }
 
+  /** An event's id. */
+  idOf(event: number): string {
+    return this.#options.ids === 'scattered' ? scatteredIdOf(event) : eventIdOf(event);
+  }
+
   /** The next record; valid until the next call. */
   next(): WorkloadRecord {
     const { seed, baseMs, stepMs } = this.#options;
@@ -104,13 +111,35 @@ export class Workload {
   }
 }
 
+const ORDERED = 'bench:';
+const SCATTERED = 'bench#';
+
 export function eventIdOf(event: number): string {
-  return `bench:${String(event).padStart(8, '0')}`;
+  return `${ORDERED}${String(event).padStart(8, '0')}`;
+}
+
+/** Ids of neighbours have nothing in common. */
+function scatteredIdOf(event: number): string {
+  return `${SCATTERED}${hex(mix(event))}-${hex(mix(~event))}`;
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0');
 }
 
 /** The number in an event id. */
 export function eventOf(eventId: string): number {
-  return Number(eventId.slice('bench:'.length));
+  if (eventId.startsWith(ORDERED)) return Number(eventId.slice(ORDERED.length));
+  return unmix(Number.parseInt(eventId.slice(SCATTERED.length, SCATTERED.length + 8), 16));
+}
+
+/** What `mix` was given, as 32 bits. */
+function unmix(hash: number): number {
+  let value = hash ^ (hash >>> 16);
+  value = Math.imul(value, 0x7ed1b41d);
+  value ^= (value >>> 13) ^ (value >>> 26);
+  value = Math.imul(value, 0xa5cb9243);
+  return (value ^ (value >>> 16)) >>> 0;
 }
 
 export function tenantOf(key: number): string {

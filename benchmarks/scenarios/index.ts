@@ -6,12 +6,13 @@ import { sinkPostgres } from '../sinks/postgres.ts';
 import { redrive } from '../sinks/redrive.ts';
 import { keys } from './keys.ts';
 import { latency } from './latency.ts';
+import { rebuild } from './rebuild.ts';
 import { restore } from './restore.ts';
 import { replay, t0, t1 } from './throughput.ts';
 import { workers } from './workers.ts';
 
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
-  ...[t0, t1, restore, workers, latency, keys, replay],
+  ...[t0, t1, restore, workers, latency, keys, replay, rebuild],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
 ];

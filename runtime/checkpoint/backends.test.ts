@@ -44,9 +44,15 @@ function expectStateAt(backend: StateBackend, offset: number): void {
   );
 }
 
-describe.each(['lmdb', 'memory'] as const)('a checkpoint of the %s backend', (kind) => {
+describe.each([
+  ['lmdb', 'plain', {}],
+  // Small segments: runs are made, and in checkpoints, all the time.
+  ['lmdb', 'expiring', { ttlMs: 1_000 }],
+  ['memory', 'plain', {}],
+] as const)('a checkpoint of the %s backend, its store %s', (kind, _, expiry) => {
+  const stores = STORES.map((store) => ({ ...store, ...expiry }));
   const open = (dir: string) =>
-    openBackend({ kind, dir, identity: TASK, stores: STORES, maxBytes: 2 ** 28 });
+    openBackend({ kind, dir, identity: TASK, stores, maxBytes: 2 ** 28, segmentEntries: 300 });
 
   it('is the state at one offset, though the task went on; and the task goes on from it', async () => {
     const storage = root.newStorage();
@@ -76,6 +82,7 @@ describe.each(['lmdb', 'memory'] as const)('a checkpoint of the %s backend', (ki
       });
       const restored = root.newDir();
       expect(await restoreCheckpoint(storage, TASK, restored, { backend: kind })).toEqual(manifest);
+      expect(manifest.files.length > 1).toBe('ttlMs' in expiry);
       const copy = await open(restored);
       // LMDB's copy begins on a thread of its own, so an epoch or two may be in it that came after the call.
       const at = copy.position?.nextOffset ?? 0n;
@@ -104,5 +111,5 @@ describe.each(['lmdb', 'memory'] as const)('a checkpoint of the %s backend', (ki
     expect(at).toBeGreaterThanOrEqual(manifest?.changelogOffset ?? 0n);
     expectStateAt(reopened, Number(at));
     await reopened.close();
-  }, 30_000);
+  }, 120_000);
 });

@@ -33,6 +33,8 @@ export interface Change {
 export interface StoreChanges {
   readonly store: number;
   readonly changes: readonly Change[];
+  /** Event time, ms: entries of an expiring store are forgotten for good once their time + `ttlMs` is not above it. */
+  readonly horizon?: number;
 }
 
 /** An entry read from a backend. */
@@ -42,7 +44,10 @@ export interface StoredEntry {
   readonly value: Buffer;
 }
 
-/** Content of one store; bytes as far as the backend knows them. */
+/**
+ * Content of one store; bytes as far as the backend knows them. Of a store that expires, entries that expired and older
+ * copies of a key count until they are dropped.
+ */
 export interface StoreSize {
   readonly entries: number;
   readonly bytes: number;
@@ -53,6 +58,8 @@ export interface StoreDescriptor {
   readonly name: string;
   /** Raised when the bytes of old values are of no more use: the store then starts empty. */
   readonly version: number;
+  /** Its entries expire: values begin with the event time of their write (f64, big-endian, ms), and live so many ms. */
+  readonly ttlMs?: number;
 }
 
 /** Whose state a directory holds. */
@@ -78,6 +85,8 @@ export type BackendKind = 'memory' | 'lmdb';
  */
 export interface StateBackend {
   readonly kind: BackendKind;
+  /** Whether it forgets what the horizon of its changes lets expire, or has to be told to delete each such entry. */
+  readonly dropsExpired: boolean;
   /** Of the last batch; undefined when there was none. */
   readonly position: Position | undefined;
   /** The value of a key; valid until the backend is used again. @throws ReachflowError `STATE_CORRUPT`. */

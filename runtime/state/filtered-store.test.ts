@@ -63,7 +63,7 @@ describe('a large LMDB store that is opened', () => {
     write(backend, 15, 16);
     expect(found(backend, 0, 53_000)).toBe(52_991);
     await backend.close();
-  });
+  }, 60_000);
 
   it('has each of its keys when most that it ever had are gone', async () => {
     const backend = await open('stale');
@@ -79,5 +79,5 @@ describe('a large LMDB store that is opened', () => {
     write(backend, 0, 1_000);
     expect(found(backend, 0, 1_000)).toBe(1_000);
     await backend.close();
-  });
+  }, 60_000);
 });

@@ -1,7 +1,8 @@
-import type { Database } from 'lmdb';
-import type { ByteKey } from './backend.ts';
+import type { ByteKey, StoreChanges, StoredEntry, StoreSize } from './backend.ts';
 import { KeyFilter } from './key-filter.ts';
 import { successor } from './keys.ts';
+import type { LmdbStore } from './lmdb-store.ts';
+import { type Bytes, type LmdbValues, mostBytesOf, statsOf } from './lmdb-values.ts';
 
 /** Keys read for the filter after each batch: a few ms. */
 const FILL_KEYS = 10_000;
@@ -10,47 +11,97 @@ const STALE_FACTOR = 2;
 const STALE_KEYS = 100_000;
 
 /**
- * One store of an environment, with a filter of its keys: most gets of a deduplication are for keys that are not there,
- * which LMDB would have to look for. The filter is filled little by little, as a large store must open quickly.
+ * A store in one database, with a filter of its keys: many gets are for keys that are not there, which LMDB would have
+ * to look for. The filter is filled little by little, as a large store must open quickly.
  */
-export class FilteredStore {
-  readonly database: Database<Buffer, ByteKey>;
+export class FilteredStore implements LmdbStore {
+  readonly runs = [];
+  readonly #database: Bytes;
+  readonly #values: LmdbValues;
   /** Has each key that is written from now on. */
-  readonly filter = new KeyFilter();
+  readonly #filter = new KeyFilter();
   /** Whether the filter has all keys of the store. */
-  complete = false;
+  #complete = false;
   #next: ByteKey = '';
 
-  constructor(database: Database<Buffer, ByteKey>) {
-    this.database = database;
-    this.fill();
+  constructor(database: Bytes, values: LmdbValues) {
+    this.#database = database;
+    this.#values = values;
+    this.#fill();
+  }
+
+  get(key: ByteKey): Buffer | undefined {
+    if (this.#complete && !this.#filter.mayHave(key)) return undefined;
+    return this.#values.get(this.#database, key);
+  }
+
+  range(from: ByteKey, to: ByteKey | undefined, limit: number): StoredEntry[] {
+    return this.#values.range(this.#database, from, to, limit);
+  }
+
+  prepare({ changes }: StoreChanges): number {
+    let bytes = 0;
+    for (const { key, start, end } of changes) bytes += key.length + end - start;
+    return mostBytesOf(this.#database, changes.length, bytes);
+  }
+
+  write({ changes }: StoreChanges): void {
+    for (const { key, deleted, bytes, start, end } of changes) {
+      if (deleted || bytes === undefined) {
+        void this.#database.remove(key);
+      } else {
+        this.#values.put(this.#database, key, bytes, start, end);
+        this.#filter.add(key);
+      }
+    }
+  }
+
+  written(): void {
+    this.#fill();
+  }
+
+  size(): StoreSize {
+    const { entries, pages, pageSize } = statsOf(this.#database);
+    return { entries, bytes: pages * pageSize };
+  }
+
+  clear(): void {
+    this.#database.clearSync();
+  }
+
+  cleared(): void {
+    this.#restart();
+  }
+
+  close(): void {
+    // Its database is the environment's.
   }
 
   /** Reads some more keys for the filter, outside of transactions. */
-  fill(): void {
-    if (this.complete) {
+  #fill(): void {
+    if (this.#complete) {
       this.#checkStale();
       return;
     }
     let read = 0;
-    for (const key of this.database.getKeys({ start: this.#next, limit: FILL_KEYS })) {
-      this.filter.add(key);
+    for (const key of this.#database.getKeys({ start: this.#next, limit: FILL_KEYS })) {
+      this.#filter.add(key);
       this.#next = successor(key);
       read += 1;
     }
-    this.complete = read < FILL_KEYS;
+    this.#complete = read < FILL_KEYS;
   }
 
   #checkStale(): void {
-    if (this.filter.keys < STALE_KEYS) return;
-    const { entryCount } = this.database.getStats() as { readonly entryCount: number };
-    if (this.filter.keys > STALE_FACTOR * entryCount + STALE_KEYS) this.restart();
+    if (this.#filter.keys < STALE_KEYS) return;
+    const { entries } = statsOf(this.#database);
+    if (this.#filter.keys > STALE_FACTOR * entries + STALE_KEYS) this.#restart();
   }
 
   /** Begins the filter anew. */
-  restart(): void {
-    this.filter.clear();
-    this.complete = false;
+  #restart(): void {
+    this.#filter.clear();
+    this.#complete = false;
     this.#next = '';
   }
 }

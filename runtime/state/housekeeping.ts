@@ -52,6 +52,9 @@ export interface HousekeepingEffects {
   readonly expired: ReadonlyMap<number, readonly ByteKey[]>;
 }
 
+/** Parts of the shortest TTL after which what has expired is looked for; where that takes no pass, it is cheap. */
+const PASS_PARTS = 2;
+const DROP_PARTS = 8;
 const KEY = 'state';
 const INITIAL: HousekeepingState = { boundary: null, time: null, pass: null };
 /** Visited for each entry that the epoch writes, so that every pass ends, whatever the load. */
@@ -72,6 +75,8 @@ export class Housekeeping {
   readonly #tables: readonly Table<unknown>[];
   readonly #options: HousekeepingOptions;
   readonly #liveBytes: () => number;
+  /** The backend forgets what expires: passes need not look for it. */
+  readonly #dropsExpired: boolean;
   #rewrites: { table: Table<unknown>; key: ByteKey; value: Buffer }[] = [];
   #expired = new Map<number, ByteKey[]>();
   #trimmed = 0;
@@ -81,11 +86,13 @@ export class Housekeeping {
     tables: readonly Table<unknown>[],
     options: HousekeepingOptions,
     liveBytes: () => number,
+    dropsExpired: boolean,
   ) {
     this.#table = table;
     this.#tables = tables;
     this.#options = options;
     this.#liveBytes = liveBytes;
+    this.#dropsExpired = dropsExpired;
   }
 
   /** As of the last committed epoch. */
@@ -136,13 +143,15 @@ export class Housekeeping {
         ? { ...state, time }
         : state;
     }
+    if (!rewrite && this.#dropsExpired) return { ...state, time };
     const table = this.#tables[0]?.spec.name ?? '';
     const start = String(log.nextOffset);
     return { ...state, time, pass: { start, bytesBefore: log.bytes, rewrite, table, key: null } };
   }
 
   #expiryIsDue(last: number | null, time: number | null): boolean {
-    return last !== null && time !== null && time - last >= this.#shortestTtl() / 2;
+    const parts = this.#dropsExpired ? DROP_PARTS : PASS_PARTS;
+    return last !== null && time !== null && time - last >= this.#shortestTtl() / parts;
   }
 
   #shortestTtl(): number {
@@ -178,6 +187,7 @@ export class Housekeeping {
 
   #visit(table: Table<unknown>, key: ByteKey, value: Buffer, rewrite: boolean): void {
     if (table.spec.expiry !== undefined && table.isExpired(value.readDoubleBE(0), -Infinity)) {
+      if (this.#dropsExpired) return;
       const keys = this.#expired.get(table.index);
       if (keys === undefined) this.#expired.set(table.index, [key]);
       else keys.push(key);
@@ -211,6 +221,12 @@ export class Housekeeping {
     this.#expired = new Map();
     this.#trimmed = 0;
     this.applyHorizon();
+  }
+
+  /** The horizon of a table as of the last committed epoch; -Infinity when nothing of it can be expired. */
+  committedHorizon({ spec: { expiry } }: Table<unknown>): number {
+    const time = this.#table.committedValue(KEY)?.time ?? null;
+    return expiry === undefined || time === null ? Number.NEGATIVE_INFINITY : time - expiry.graceMs;
   }
 
   /** Tells the tables what has expired. Call when the state was restored or rolled back. */

@@ -8,7 +8,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
+import { open, type RootDatabase } from 'lmdb';
 import { errorCode, errorMessage, ReachflowError } from '../errors.ts';
 import type {
   ByteKey,
@@ -24,8 +24,14 @@ import type {
 import { diskFull, isNoRoom } from './disk-full.ts';
 import { EnvironmentCopy } from './environment-copy.ts';
 import { FilteredStore } from './filtered-store.ts';
-import { CHECKSUM_BYTES, checksum, isIntact, readKey, writeKey } from './lmdb-entry.ts';
+import { bytesOfText } from './keys.ts';
+import type { LmdbStore } from './lmdb-store.ts';
+import { type Bytes, DATABASE, LmdbValues, statsOf } from './lmdb-values.ts';
 import { positionFromJson, positionToJson } from './position.ts';
+import type { Run } from './run.ts';
+import { RunFiles } from './run-files.ts';
+import type { SegmentRecord } from './segment.ts';
+import { SEGMENT_SLOTS, SegmentedStore } from './segmented-store.ts';
 
 /** Whose state an environment holds, in it, beside its position. */
 interface Description extends StateIdentity {
@@ -39,38 +45,38 @@ export interface LmdbOptions {
   readonly stores: readonly StoreDescriptor[];
   /** Address space taken, and so the largest state, bytes. */
   readonly maxBytes: number;
+  /** Entries after which a segment of a store that expires is sealed. */
+  readonly segmentEntries: number;
   /** Called once the environment is closed; `sound` when all of it is on disk, and could be read. */
   readonly onClose: (sound: boolean) => Promise<void>;
 }
 
 export const DATA_FILE = 'data.mdb';
-const FORMAT = 1;
+/** 2: stores that expire are kept in segments. */
+const FORMAT = 2;
 const IDENTITY = 'identity';
 const POSITION = 'position';
 const MEGABYTE = 1024 * 1024;
-/** Keys are strings of bytes, values buffers. Pages may be written at any time: see the ADR on power loss. */
-const DATABASE = { encoding: 'binary' as const, keyEncoder: { writeKey, readKey } };
-
-type Bytes = Database<Buffer, ByteKey>;
 
 /**
  * State in an LMDB environment (http://www.lmdb.tech), which is read through its memory map. Pages are written through
  * the map, too, which costs half of what writing them by calls costs. So that a full disk is an error of a call, not
- * the end of the process, the space a batch can need is allocated before it.
+ * the end of the process, the space a batch can need is allocated before it. Pages may be written to the disk at any
+ * time: see the ADR on power loss.
  */
 export class LmdbBackend implements StateBackend {
   readonly kind = 'lmdb' as const;
+  readonly dropsExpired = true;
   readonly #options: LmdbOptions;
   readonly #root: RootDatabase<Buffer, ByteKey>;
   readonly #about: Bytes;
-  readonly #stores: FilteredStore[];
-  /** Set when something could not be read: the file is checked whole when it is opened next. */
-  #damaged = false;
+  readonly #values: LmdbValues;
+  readonly #stores: LmdbStore[] = [];
+  readonly #runs: RunFiles;
   #position: Position | undefined;
   /** Bytes of the file that have room on the disk. */
   #allocated: number;
   readonly #copies = new Map<EnvironmentCopy, Promise<void>>();
-  #scratch = Buffer.allocUnsafeSlow(4_096);
 
   /**
    * Opens an environment that was checked, or makes one.
@@ -79,6 +85,8 @@ export class LmdbBackend implements StateBackend {
   constructor(options: LmdbOptions) {
     const { dir, stores, maxBytes } = options;
     this.#options = options;
+    this.#values = new LmdbValues(dir);
+    this.#runs = new RunFiles(dir);
     mkdirSync(dir, { recursive: true });
     const file = statSync(join(dir, DATA_FILE), { throwIfNoEntry: false });
     this.#root = open<Buffer, ByteKey>({
@@ -88,7 +96,7 @@ export class LmdbBackend implements StateBackend {
       noMemInit: true,
       useWritemap: true,
       mapSize: Math.max(maxBytes, file?.size ?? 0),
-      maxDbs: stores.length + 8,
+      maxDbs: SEGMENT_SLOTS * (stores.length + 1) + 8,
       ...DATABASE,
     });
     this.#allocated = 0;
@@ -97,9 +105,11 @@ export class LmdbBackend implements StateBackend {
       this.#reserve(MEGABYTE);
       this.#about = this.#root.openDB('#about', DATABASE);
       this.#checkIdentity();
-      this.#stores = stores.map(({ name }) => new FilteredStore(this.#root.openDB(name, DATABASE)));
+      for (const store of stores) this.#stores.push(this.#openStore(store));
+      this.#runs.removeOthers(this.#stores.flatMap(({ runs }) => runs));
       this.#position = this.#readPosition();
     } catch (error) {
+      for (const store of this.#stores) store.close();
       void this.#root.close();
       throw error;
     }
@@ -108,9 +118,9 @@ export class LmdbBackend implements StateBackend {
   #checkIdentity(): void {
     const { identity, stores } = this.#options;
     const description: Description = { format: FORMAT, ...identity, stores };
-    const known = this.#about.getBinary(IDENTITY);
+    const known = this.#values.get(this.#about, IDENTITY);
     if (known !== undefined) {
-      const found = JSON.parse(this.#checked(IDENTITY, known).toString('utf8')) as Description;
+      const found = JSON.parse(known.toString('utf8')) as Description;
       if (!isSameTask(found, description)) {
         throw new ReachflowError(`${this.#options.dir} holds the state of ${nameOf(found)}`, {
           code: 'STATE_NOT_OURS',
@@ -121,22 +131,54 @@ export class LmdbBackend implements StateBackend {
       this.#dropStale(found.stores);
     }
     this.#root.transactionSync(() =>
-      this.#put(this.#about, IDENTITY, Buffer.from(JSON.stringify(description))),
+      this.#values.put(this.#about, IDENTITY, Buffer.from(JSON.stringify(description))),
     );
   }
 
   /** Stores that are no longer declared, or in another version, would be out of date if they came back. */
   #dropStale(found: readonly StoreDescriptor[]): void {
-    for (const { name, version } of found) {
-      if (this.#options.stores.some((store) => store.name === name && store.version === version))
+    for (const stale of found) {
+      if (this.#options.stores.some((store) => isSameStore(store, stale))) continue;
+      if (stale.ttlMs === undefined) {
+        this.#root.openDB(stale.name, DATABASE).dropSync();
         continue;
-      this.#root.openDB(name, DATABASE).dropSync();
+      }
+      for (const { place } of this.#segmentsOf(stale) ?? [])
+        if (typeof place === 'number')
+          this.#root.openDB(segmentName(stale, place), DATABASE).dropSync();
+      void this.#about.removeSync(segmentsKey(stale));
     }
   }
 
+  #openStore(store: StoreDescriptor): LmdbStore {
+    const { ttlMs, name } = store;
+    const values = this.#values;
+    if (ttlMs === undefined) return new FilteredStore(this.#root.openDB(name, DATABASE), values);
+    return new SegmentedStore({
+      ttlMs,
+      segmentEntries: this.#options.segmentEntries,
+      values,
+      dir: this.#options.dir,
+      records: this.#segmentsOf(store),
+      open: (slot) => this.#root.openDB(segmentName(store, slot), DATABASE),
+      save: (records) => {
+        if (records === undefined) void this.#about.remove(segmentsKey(store));
+        else values.put(this.#about, segmentsKey(store), Buffer.from(JSON.stringify(records)));
+      },
+      remove: (run) => this.#runs.remove(run),
+    });
+  }
+
+  #segmentsOf(store: StoreDescriptor): SegmentRecord[] | undefined {
+    const bytes = this.#values.get(this.#about, segmentsKey(store));
+    return bytes === undefined
+      ? undefined
+      : (JSON.parse(bytes.toString('utf8')) as SegmentRecord[]);
+  }
+
   #readPosition(): Position | undefined {
-    const bytes = this.#about.getBinary(POSITION);
-    return bytes === undefined ? undefined : positionFromJson(this.#checked(POSITION, bytes));
+    const bytes = this.#values.get(this.#about, POSITION);
+    return bytes === undefined ? undefined : positionFromJson(bytes);
   }
 
   get position(): Position | undefined {
@@ -144,99 +186,49 @@ export class LmdbBackend implements StateBackend {
   }
 
   get(store: number, key: ByteKey): Buffer | undefined {
-    const { database, filter, complete } = this.#store(store);
-    if (complete && !filter.mayHave(key)) return undefined;
-    let bytes: Buffer | undefined;
-    try {
-      bytes = database.getBinaryFast(key);
-    } catch (error) {
-      throw this.#corrupt(key, error);
-    }
-    if (bytes === undefined) return undefined;
-    // Its length is that of the value, but its view is longer.
-    const { length } = bytes;
-    if (!isIntact(key, bytes, length)) throw this.#corrupt(key);
-    return bytes.subarray(0, length - CHECKSUM_BYTES);
+    return this.#store(store).get(key);
   }
 
   range(store: number, from: ByteKey, to: ByteKey | undefined, limit: number): StoredEntry[] {
-    const { database } = this.#store(store);
-    const bounds = to === undefined ? {} : { end: to };
-    try {
-      const entries: StoredEntry[] = [];
-      for (const { key, value } of database.getRange({ start: from, limit, ...bounds }))
-        entries.push({ key, value: this.#checked(key, value) });
-      return entries;
-    } catch (error) {
-      if (error instanceof ReachflowError) throw error;
-      throw this.#corrupt(from, error);
-    }
+    return this.#store(store).range(from, to, limit);
   }
 
-  #store(store: number): FilteredStore {
+  #store(store: number): LmdbStore {
     const found = this.#stores[store];
     if (found === undefined) throw new Error(`there is no store ${store}`);
     return found;
   }
 
-  #checked(key: ByteKey, stored: Buffer): Buffer {
-    if (!isIntact(key, stored, stored.length)) throw this.#corrupt(key);
-    return stored.subarray(0, stored.length - CHECKSUM_BYTES);
-  }
-
-  #corrupt(key: ByteKey, cause?: unknown): ReachflowError {
-    this.#damaged = true;
-    const what =
-      cause === undefined ? `the value of ${JSON.stringify(key.slice(0, 40))}` : 'a page';
-    return new ReachflowError(
-      `${this.#options.dir}: ${what} at ${JSON.stringify(key.slice(0, 40))} is damaged`,
-      {
-        code: 'STATE_CORRUPT',
-        domain: 'external',
-        hint: 'Close the state and open it again: it is then checked whole, and rebuilt.',
-        cause,
-      },
-    );
-  }
-
   apply(changes: readonly StoreChanges[], position: Position): void {
     for (const copy of this.#copies.keys()) copy.awaitStarted();
-    this.#reserve(this.#mostBytes(changes));
+    // Segments are opened before the transaction, which takes a few pages.
+    this.#reserve(MEGABYTE);
+    this.#reserve(this.#prepare(changes));
     try {
       this.#root.transactionSync(() => {
-        for (const { store, changes: ofStore } of changes) {
-          const { database, filter } = this.#store(store);
-          for (const { key, deleted, bytes, start, end } of ofStore) {
-            if (deleted || bytes === undefined) {
-              void database.remove(key);
-            } else {
-              this.#put(database, key, bytes, start, end);
-              filter.add(key);
-            }
-          }
-        }
-        this.#put(this.#about, POSITION, positionToJson(position));
+        for (const ofStore of changes) this.#store(ofStore.store).write(ofStore);
+        this.#values.put(this.#about, POSITION, positionToJson(position));
       });
     } catch (error) {
       throw this.#writeFailed(error);
     }
     this.#position = position;
-    for (const { store } of changes) this.#store(store).fill();
+    for (const { store } of changes) this.#store(store).written();
   }
 
-  #put(database: Bytes, key: ByteKey, value: Buffer, start = 0, end = value.length): void {
-    const length = end - start;
-    if (length + CHECKSUM_BYTES > this.#scratch.length)
-      this.#scratch = Buffer.allocUnsafeSlow(2 * (length + CHECKSUM_BYTES));
-    value.copy(this.#scratch, 0, start, end);
-    this.#scratch.writeUInt32LE(checksum(key, value, start, end), length);
-    // Within a transaction, `put` has copied the bytes when it returns.
-    void database.put(key, this.#scratch.subarray(0, length + CHECKSUM_BYTES));
+  /** @returns an upper bound of what a batch can add to the file, bytes. @throws ReachflowError `STATE_DISK_FULL`. */
+  #prepare(changes: readonly StoreChanges[]): number {
+    try {
+      let most = MEGABYTE;
+      for (const ofStore of changes) most += this.#store(ofStore.store).prepare(ofStore);
+      return most;
+    } catch (error) {
+      throw this.#writeFailed(error);
+    }
   }
 
   size(store: number): StoreSize {
-    const { entries, pages, pageSize } = statsOf(this.#store(store).database);
-    return { entries, bytes: pages * pageSize };
+    return this.#store(store).size();
   }
 
   #usedBytes(): number {
@@ -244,26 +236,13 @@ export class LmdbBackend implements StateBackend {
     return (lastPage + 1) * pageSize;
   }
 
-  /** An upper bound of the pages that a batch can add to the file, in bytes: each is copied when it changes. */
-  #mostBytes(changes: readonly StoreChanges[]): number {
-    let most = MEGABYTE;
-    for (const { store, changes: ofStore } of changes) {
-      const { pages, pageSize } = statsOf(this.#store(store).database);
-      let bytes = 0;
-      for (const { key, start, end } of ofStore) bytes += key.length + end - start + 64;
-      // Pages that are there, once; those of new entries half full; and values of more than half a page in whole pages.
-      most += Math.min(pages, 2 * ofStore.length + 64) * pageSize + 4 * bytes;
-    }
-    return most;
-  }
-
   /** @throws ReachflowError `STATE_DISK_FULL`. */
   #reserve(bytes: number): void {
     const needed = this.#usedBytes() + bytes;
-    if (needed <= this.#allocated) return;
     const { dir, maxBytes } = this.#options;
-    if (needed > maxBytes)
+    if (needed + this.#allRuns().reduce((sum, run) => sum + run.bytes, 0) > maxBytes)
       throw diskFull(`${dir} would be larger than ${maxBytes} bytes`, undefined);
+    if (needed <= this.#allocated) return;
     const until = Math.min(maxBytes, needed + Math.min(needed >> 1, 64 * MEGABYTE));
     try {
       this.#allocated = allocate(join(dir, DATA_FILE), this.#allocated, until);
@@ -280,38 +259,55 @@ export class LmdbBackend implements StateBackend {
   clear(): void {
     for (const copy of this.#copies.keys()) copy.awaitStarted();
     this.#root.transactionSync(() => {
-      for (const { database } of this.#stores) database.clearSync();
+      for (const store of this.#stores) store.clear();
       void this.#about.remove(POSITION);
     });
-    for (const store of this.#stores) store.restart();
+    for (const store of this.#stores) store.cleared();
     this.#position = undefined;
   }
 
   async snapshot(dir: string): Promise<SnapshotFile[]> {
     mkdirSync(dir, { recursive: true });
     const copy = new EnvironmentCopy(join(dir, DATA_FILE));
-    const copied = copy.finish(this.#root.backup(dir, true));
+    // Nothing is written until the copy has begun: these are the runs that it names.
+    const runs = this.#runs.copy(this.#allRuns(), dir);
+    const copied = allEnded([copy.finish(this.#root.backup(dir, true)), runs]);
     this.#copies.set(copy, copied);
     try {
       await copied;
     } finally {
       this.#copies.delete(copy);
     }
-    return [{ name: DATA_FILE, bytes: statSync(join(dir, DATA_FILE)).size }];
+    return [{ name: DATA_FILE, bytes: statSync(join(dir, DATA_FILE)).size }, ...(await runs)];
+  }
+
+  #allRuns(): Run[] {
+    return this.#stores.flatMap(({ runs }) => runs);
   }
 
   async close(): Promise<void> {
     // Copies read the map in another thread: the environment must not be closed under them.
     await Promise.allSettled(this.#copies.values());
+    const syncs = this.#allRuns().map((run) => run.sync());
+    const runsSynced = (await Promise.allSettled(syncs)).every(
+      ({ status }) => status === 'fulfilled',
+    );
     const synced = await new Promise<boolean>((resolve) => {
       syncable(this.#root).sync((error) => resolve(error === null || error === undefined));
     });
+    for (const store of this.#stores) store.close();
     const used = this.#usedBytes();
     await this.#root.close();
     // The file is as large as the map, with holes: not everything that copies files leaves holes out.
     truncateSync(join(this.#options.dir, DATA_FILE), used);
-    await this.#options.onClose(synced && !this.#damaged);
+    await this.#options.onClose(synced && runsSynced && !this.#values.damaged);
   }
+}
+
+/** Waits until nothing writes into the directory any more, whatever fails; then throws the first failure. */
+async function allEnded(work: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(work))
+    if (result.status === 'rejected') throw result.reason;
 }
 
 /** LMDB's code of a full map. */
@@ -330,26 +326,6 @@ function allocate(path: string, from: number, to: number): number {
   }
 }
 
-interface Stats {
-  readonly treeBranchPageCount: number;
-  readonly treeLeafPageCount: number;
-  readonly overflowPages: number;
-  readonly entryCount: number;
-  readonly pageSize: number;
-  readonly lastPageNumber: number;
-}
-
-function statsOf(database: Bytes) {
-  // Of the environment and the database; typed as {} by the library.
-  const stats = database.getStats() as Stats;
-  return {
-    entries: stats.entryCount,
-    pages: stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages,
-    pageSize: stats.pageSize,
-    lastPage: stats.lastPageNumber,
-  };
-}
-
 /** `sync` is not in the library's types. */
 function syncable(root: RootDatabase<Buffer, ByteKey>) {
   return root as unknown as { sync(callback: (error: unknown) => void): void };
@@ -361,4 +337,19 @@ function isSameTask(a: Description, b: Description): boolean {
 
 function nameOf({ namespace, pipeline, subTopology, partition, format }: Description): string {
   return `${namespace}/${pipeline}.${subTopology}[${partition}], format ${format}`;
+}
+
+/** Whether what is kept of a store is of use to it. */
+function isSameStore(a: StoreDescriptor, b: StoreDescriptor): boolean {
+  const sameKind = (a.ttlMs === undefined) === (b.ttlMs === undefined);
+  return a.name === b.name && a.version === b.version && sameKind;
+}
+
+/** Names of stores do not begin like this: those of the runtime begin with #. */
+function segmentName({ name }: StoreDescriptor, slot: number): string {
+  return `#segment:${slot}:${name}`;
+}
+
+function segmentsKey({ name }: StoreDescriptor): ByteKey {
+  return `segments:${bytesOfText(name)}`;
 }

@@ -23,7 +23,15 @@ import { keyValueStore } from './key-value-store.ts';
 import { openBackend, type SetAside } from './open-backend.ts';
 import { textSerde } from './serde.ts';
 import { storesOf, TaskState } from './task-state.ts';
-import { COUNTERS, counterAfter, KEYS, WRITER_TASK } from './testing/counters.ts';
+import {
+  COUNTERS,
+  counterAfter,
+  KEYS,
+  SEEN,
+  SEEN_KEYS,
+  SEGMENT_ENTRIES,
+  WRITER_TASK,
+} from './testing/counters.ts';
 
 const texts = keyValueStore('texts', textSerde);
 const root = mkdtempSync(join(tmpdir(), 'reachflow-faults-'));
@@ -90,11 +98,12 @@ describe('LMDB state after a process was killed', () => {
         kind: 'lmdb',
         dir,
         identity: WRITER_TASK,
-        stores: storesOf([COUNTERS]),
+        stores: storesOf([COUNTERS, SEEN]),
         maxBytes: 2 ** 26,
+        segmentEntries: SEGMENT_ENTRIES,
         onSetAside: ({ reason }) => expect.unreachable(reason),
       });
-      const state = new TaskState([COUNTERS], backend);
+      const state = new TaskState([COUNTERS, SEEN], backend);
       const reached = Number(state.position ?? 0n);
       expect(reached).toBeGreaterThanOrEqual(epoch);
       progress += reached > epoch ? 1 : 0;
@@ -103,12 +112,16 @@ describe('LMDB state after a process was killed', () => {
         const value = state.store(COUNTERS).get(`counter-${index}`) ?? 0;
         expect(value).toBe(counterAfter(index, epoch));
       }
+      for (let at = Math.max(1, epoch - SEEN_KEYS + 1); at <= epoch; at += 1)
+        expect(state.store(SEEN).get(`${at % SEEN_KEYS}/7`, epoch)).toBe(at);
+      const newest = Math.min(epoch, SEEN_KEYS);
+      expect([...state.store(SEEN).range(undefined, undefined, epoch)]).toHaveLength(10 * newest);
       // Every other time the next writer finds what the killed one left, not what this process closed.
       if (round % 2 === 0) await state.close();
       else await crash(dir, state);
     }
     expect(progress).toBeGreaterThan(3);
-  }, 60_000);
+  }, 180_000);
 
   async function crash(dir: string, state: TaskState): Promise<void> {
     const left = join(root, 'left');
@@ -126,13 +139,13 @@ describe('LMDB state after a process was killed', () => {
         kind: 'lmdb',
         dir,
         identity: WRITER_TASK,
-        stores: storesOf([COUNTERS]),
+        stores: storesOf([COUNTERS, SEEN]),
         maxBytes: 2 ** 26,
       });
     await expect(open()).rejects.toMatchObject({ code: 'STATE_LOCKED', retry: 'backoff' });
     await killed(writer);
     await (await open()).close();
-  });
+  }, 60_000);
 });
 
 describe('LMDB state that is not as it was left', () => {
@@ -269,6 +282,61 @@ describe('LMDB state on a full disk', () => {
       execFileSync('umount', [disk]);
     }
   });
+
+  it.runIf(canMount)(
+    'the same when a run has no room: what is sealed stays where it was',
+    async () => {
+      const disk = join(root, 'small');
+      mkdirSync(disk);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', disk]);
+      const open = async () => {
+        const backend = await openBackend({
+          kind: 'lmdb',
+          dir: join(disk, 'state'),
+          identity: TEST_TASK,
+          stores: storesOf([SEEN]),
+          maxBytes: 2 ** 26,
+          segmentEntries: 2_000,
+        });
+        return new TaskState([SEEN], backend);
+      };
+      try {
+        writeFileSync(join(disk, 'ballast'), Buffer.alloc(14 * 1024 * 1024));
+        const state = await open();
+        const store = state.store(SEEN);
+        let epoch = 0;
+        const next = () => {
+          epoch += 1;
+          for (let index = 0; index < 500; index += 1)
+            store.set(`${index}/${epoch}/${'x'.repeat(200)}`, epoch, 0);
+          state.takeChanges();
+          state.committed(BigInt(epoch));
+          state.flush();
+        };
+        const fill = () => {
+          while (epoch < 1_000) next();
+        };
+        expect(fill).toThrow(
+          expect.objectContaining({ code: 'STATE_DISK_FULL', retry: 'backoff' }),
+        );
+        expect(Number(state.position)).toBe(epoch - 1);
+        const count = () => [...store.range(undefined, undefined, 0)].length;
+        expect(count()).toBe(500 * epoch);
+        rmSync(join(disk, 'ballast'));
+        state.flush();
+        for (let more = 0; more < 20; more += 1) next();
+        expect(count()).toBe(500 * epoch);
+        await state.close();
+        const again = await open();
+        expect(Number(again.position)).toBe(epoch);
+        expect([...again.store(SEEN).range(undefined, undefined, 0)]).toHaveLength(500 * epoch);
+        await again.close();
+      } finally {
+        execFileSync('umount', [disk]);
+      }
+    },
+    60_000,
+  );
 
   it('stops at its own limit in the same way', async () => {
     const dir = join(root, 'limit');

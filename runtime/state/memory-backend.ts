@@ -26,6 +26,7 @@ export interface MemoryOptions {
 /** State in memory: for tests, and where changelog or checkpoints may rebuild it at each start. */
 export class MemoryBackend implements StateBackend {
   readonly kind = 'memory' as const;
+  readonly dropsExpired = false;
   readonly #options: MemoryOptions;
   #position: Position | undefined;
   #trees: Tree[] = [];

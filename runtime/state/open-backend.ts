@@ -9,6 +9,8 @@ import { isIntactAsStored } from './lmdb-entry.ts';
 import { DamagedFile, readHeader, verifyFile } from './lmdb-file.ts';
 import { MemoryBackend } from './memory-backend.ts';
 import { DamagedSnapshot, SNAPSHOT_FILE } from './memory-snapshot.ts';
+import { verifyRun } from './run-files.ts';
+import { isRunName } from './run-name.ts';
 import { leftAs, markClosed, markOpened } from './session-marker.ts';
 
 export interface OpenBackendOptions {
@@ -20,6 +22,8 @@ export interface OpenBackendOptions {
   readonly stores: readonly StoreDescriptor[];
   /** Largest state, bytes; LMDB takes so much address space. Default 16 GiB. */
   readonly maxBytes?: number;
+  /** Entries of a segment of a store that expires, with LMDB; default 131,072. Small ones let tests have many. */
+  readonly segmentEntries?: number;
   /** Told when files were not usable and set aside: the state is empty then, to be restored. */
   readonly onSetAside?: (event: SetAside) => void;
 }
@@ -32,15 +36,26 @@ export interface SetAside {
   readonly reason: string;
 }
 
+/** Smaller trees cost less a write and less memory, more runs more a look. 16 bits of a run's filter for each. */
+const SEGMENT_ENTRIES = 131_072;
 const SET_ASIDE = 'set-aside';
 const MAX_BYTES = 16 * 1024 ** 3;
 /** Files that belong to a state, as far as they are there. */
 const STATE_FILE = /^(data\.mdb|lock\.mdb|state\.segments|session\.json.*)$/;
 
+function isStateFile(name: string): boolean {
+  return STATE_FILE.test(name) || isRunName(name);
+}
+
 /** `<state dir>/<namespace>/<pipeline>/<subtopology>/<partition>`. */
 export function stateDirectory(root: string, identity: StateIdentity): string {
   const { namespace, pipeline, subTopology, partition } = identity;
   return join(root, namespace, pipeline, subTopology, String(partition));
+}
+
+/** Whether a directory holds a state, whatever it is worth. */
+export function hasState(dir: string): boolean {
+  return existsSync(dir) && readdirSync(dir).some(isStateFile);
 }
 
 /**
@@ -84,11 +99,12 @@ async function openLmdb(
   release: () => Promise<void>,
 ): Promise<LmdbBackend> {
   const { dir, identity, stores, maxBytes = MAX_BYTES } = options;
+  const { segmentEntries = SEGMENT_ENTRIES } = options;
   const damage = existsSync(join(dir, DATA_FILE)) ? await damageOf(dir) : undefined;
   if (damage !== undefined) setAside(options, damage);
   const open = () => {
     markOpened(dir);
-    return new LmdbBackend({ dir, identity, stores, maxBytes, onClose: closed });
+    return new LmdbBackend({ dir, identity, stores, maxBytes, segmentEntries, onClose: closed });
   };
   const closed = async (synced: boolean) => {
     try {
@@ -107,14 +123,18 @@ async function openLmdb(
   }
 }
 
-/** Why an LMDB file cannot be used; undefined when it can. */
+/** Why the files of an LMDB state cannot be used; undefined when they can. */
 async function damageOf(dir: string): Promise<string | undefined> {
   const path = join(dir, DATA_FILE);
   const left = leftAs(dir, DATA_FILE);
   if (left === 'lost') return 'it was not closed before the machine stopped';
   try {
-    if (left === 'clean') readHeader(path);
-    else await verifyFile(path, isIntactAsStored);
+    if (left === 'clean') {
+      readHeader(path);
+    } else {
+      await verifyFile(path, isIntactAsStored);
+      for (const name of readdirSync(dir).filter(isRunName)) await verifyRun(dir, name);
+    }
     return undefined;
   } catch (error) {
     if (error instanceof DamagedFile || error instanceof RangeError) return error.message;
@@ -128,7 +148,7 @@ function setAside({ dir, onSetAside }: OpenBackendOptions, reason: string): void
   rmSync(movedTo, { recursive: true, force: true });
   mkdirSync(movedTo, { recursive: true });
   for (const name of readdirSync(dir)) {
-    if (STATE_FILE.test(name)) renameSync(join(dir, name), join(movedTo, name));
+    if (isStateFile(name)) renameSync(join(dir, name), join(movedTo, name));
   }
   onSetAside?.({ dir, movedTo, reason });
 }
@@ -141,7 +161,7 @@ export async function removeState(dir: string): Promise<void> {
   if (!existsSync(dir)) return;
   const lock = await lockDirectory(dir);
   try {
-    for (const name of readdirSync(dir)) if (STATE_FILE.test(name)) rmSync(join(dir, name));
+    for (const name of readdirSync(dir)) if (isStateFile(name)) rmSync(join(dir, name));
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error;
   } finally {

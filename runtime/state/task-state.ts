@@ -73,10 +73,10 @@ const RESTORE_ENTRIES = 100_000;
 
 /** The stores that a task's backend and changelog hold: its own, then the declared ones. @throws Error on two of a name. */
 export function storesOf(specs: readonly StoreSpec<unknown>[]): StoreDescriptor[] {
-  const stores = [META_TABLE, HOUSEKEEPING_TABLE, ...specs].map(({ name, version }) => ({
-    name,
-    version,
-  }));
+  const stores = [META_TABLE, HOUSEKEEPING_TABLE, ...specs].map(
+    ({ name, version, ttlMs }: StoreDescriptor) =>
+      ttlMs === undefined ? { name, version } : { name, version, ttlMs },
+  );
   const names = new Set<string>();
   for (const { name } of stores) {
     if (names.has(name)) throw new Error(`two stores are named ${name}`);
@@ -144,6 +144,7 @@ export class TaskState {
       this.#tables.filter(({ index }) => index !== housekeeping.index),
       this.#options,
       () => this.#tables.reduce((sum, { index }) => sum + backend.size(index).bytes, 0),
+      backend.dropsExpired,
     );
     this.#adopt(backend.position);
   }
@@ -338,7 +339,9 @@ export class TaskState {
     const changes: StoreChanges[] = [];
     for (const table of this.#tables) {
       const all = withExpired(table.unflushed(), this.#expired.get(table.index));
-      if (all.length > 0) changes.push({ store: table.index, changes: all });
+      const horizon = this.#housekeeping.committedHorizon(table);
+      if (all.length > 0 || horizon > Number.NEGATIVE_INFINITY)
+        changes.push({ store: table.index, changes: all, horizon });
     }
     this.#backend.apply(changes, position);
     for (const table of this.#tables) table.flushed();

@@ -43,7 +43,8 @@ export function ttlStore<V>(
   return {
     name,
     version,
-    bind: (open) => new TableTtlStore(open({ name, version, serde, expiry, cached: false })),
+    ttlMs,
+    bind: (open) => new TableTtlStore(open({ name, version, ttlMs, serde, expiry, cached: false })),
   };
 }
 

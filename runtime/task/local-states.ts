@@ -10,7 +10,7 @@ import { checkpointedState } from '../checkpoint/task-source.ts';
 import { errorMessage } from '../errors.ts';
 import type { StateConfig } from '../state/config.ts';
 import type { StateBackend, StateIdentity, StoreSpec } from '../state/contract.ts';
-import { openBackend, removeState, stateDirectory } from '../state/open-backend.ts';
+import { hasState, openBackend, removeState, stateDirectory } from '../state/open-backend.ts';
 import { storesOf, TaskState, type TaskStateOptions } from '../state/task-state.ts';
 import type { KeptTask, StateService } from './state-service.ts';
 import type { StreamTask } from './stream-task.ts';
@@ -60,15 +60,17 @@ class LocalStates implements StateService {
     signal: AbortSignal,
   ): Promise<TaskState> {
     const dir = stateDirectory(this.#options.state.dir, identity);
-    let backend = await this.#backend(dir, identity, specs);
-    const local = backend.position?.nextOffset;
+    // Nothing is opened only to be closed again: restoring small states is mostly that.
+    let backend = hasState(dir) ? await this.#backend(dir, identity, specs) : undefined;
+    const local = backend?.position?.nextOffset;
     const isUsable = local !== undefined && local >= log.low && local <= log.lastStable;
     if (!isUsable && this.#storage !== undefined && log.lastStable > log.low) {
-      await backend.close();
+      await backend?.close();
+      backend = undefined;
       await this.#restore(dir, identity, log, signal);
       signal.throwIfAborted();
-      backend = await this.#backend(dir, identity, specs);
     }
+    backend ??= await this.#backend(dir, identity, specs);
     const { pipeline, subTopology, partition } = identity;
     const changelog = `${pipeline}.${subTopology}.changelog[${partition}]`;
     return new TaskState(specs, backend, { ...this.#options.taskState, changelog });

@@ -1,9 +1,16 @@
 import { keyValueStore } from '../key-value-store.ts';
 import { numberSerde } from '../serde.ts';
+import { ttlStore } from '../ttl-store.ts';
 
 /** What the writer that is killed and its test share. */
 export const COUNTERS = keyValueStore('counters', numberSerde);
 export const KEYS = 400;
+
+/** Epoch `e`, which is its event time, too, writes ten keys of `e % SEEN_KEYS`: newer copies of those of earlier epochs. */
+export const SEEN = ttlStore('seen', { ttlMs: 200, graceMs: 0, serde: numberSerde });
+export const SEEN_KEYS = 50;
+/** Small, so that segments are made and dropped all the time. */
+export const SEGMENT_ENTRIES = 100;
 
 /** Value of a counter once `epoch` epochs are in the store: each epoch adds 1 to a third of them. */
 export function counterAfter(index: number, epoch: number): number {
