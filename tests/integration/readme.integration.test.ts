@@ -15,6 +15,10 @@ const coveredElsewhere = new Map([
   ['npm run demo -- --once', { by: 'tests/integration/demo.integration.test.ts', how: 'once' }],
   ['npm test', { by: '.ci/run', how: 'is what runs this' }],
   [
+    'npx reachflow prove --minutes 5',
+    { by: 'tests/faults/prove.integration.test.ts', how: 'for a minute' },
+  ],
+  [
     'npx reachflow stack up',
     { by: 'tests/integration/stack.integration.test.ts', how: 'all of it' },
   ],
