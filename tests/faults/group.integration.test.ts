@@ -27,6 +27,14 @@ async function whenHeld(workers: readonly TrialWorker[], counts: readonly number
   });
 }
 
+/** When a worker runs every task of every sub-topology: whatever another had begun is fenced. */
+async function whenAlone({ topology }: Trial, worker: TrialWorker): Promise<void> {
+  await eventually('all tasks are here', async () => {
+    const running = (await worker.tasks()).filter(({ life }) => life === 'running');
+    return running.length === topology.subTopologies.length * PARTITIONS;
+  });
+}
+
 function isFrozen({ pid }: TrialWorker): boolean {
   return /^\d+ \(.*\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }
@@ -38,9 +46,11 @@ describe.concurrent('each event is processed exactly once', () => {
       await trial.start();
       const nth = trial.random.int(20, 40);
       const hooks = [{ at: 'end-transaction', nth, action: 'freeze' } as const];
-      const [zombie, other] = await Promise.all([trial.addWorker({ hooks }), trial.addWorker()]);
+      // Not awaited: on a busy machine it may freeze before it is ready.
+      const zombie = trial.startWorker({ hooks });
+      const other = await trial.addWorker();
       await eventually('it is frozen', () => isFrozen(zombie));
-      await whenHeld([other], [PARTITIONS]);
+      await whenAlone(trial, other);
       await delay(1_000);
       zombie.signal('SIGCONT');
       // It comes back into the group, and what it had begun has come to nothing.
