@@ -7,7 +7,7 @@ import { createKafkaClient } from './client.ts';
 import { kafkaConfigSchema } from './config.ts';
 import { WireWriter } from './wire.ts';
 
-/** Highest versions that brokers announce, by API key: from Kafka's own message definitions of these releases. */
+/** Highest versions that brokers of these releases announce, by API key, as far as the checks look at them; newer ones add more. */
 const KAFKA_2_3 = {
   ...{ 0: 7, 1: 11, 2: 5, 3: 8, 9: 5, 10: 2, 11: 5, 15: 3, 19: 3, 21: 1 },
   ...{ 22: 1, 24: 1, 25: 1, 26: 1, 28: 2 },
