@@ -58,7 +58,7 @@ function letters(name: string, topic: string, partitions: number): TopicPlan {
 
 /** Where records of a consumer's DLQ come back to it, and sinks keep what they could not write yet. */
 function retry(topic: string, consumer: string, partitions: number): TopicPlan {
-  return { ...dlq(topic, consumer, partitions), name: retryOf(topic, consumer) };
+  return letters(retryOf(topic, consumer), topic, partitions);
 }
 
 /**

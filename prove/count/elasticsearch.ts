@@ -1,10 +1,7 @@
-import { Client, type estypes } from '@elastic/elasticsearch';
+import { Client } from '@elastic/elasticsearch';
 import { z } from 'zod';
+import { eachDocument } from '../../demo/readers/documents.ts';
 import type { BalanceRow, EntryRow, StoreFacts } from './facts.ts';
-
-const PAGE = 5_000;
-/** Pages of one read: more than a run fills, so that the loop has an end. */
-const MAX_PAGES = 2_000;
 
 const balanceDoc = z.object({ id: z.string(), balance: z.number() });
 const entryDoc = z.object({
@@ -60,28 +57,8 @@ export class ElasticsearchCounter {
     };
   }
 
-  /** Every document of an index or alias, refreshed first, page by page over a point in time. */
   async #each<T>(index: string, schema: z.ZodType<T>, onDoc: (doc: T) => void): Promise<void> {
-    await this.#client.indices.refresh({ index });
-    const { id } = await this.#client.openPointInTime({ index, keep_alive: '1m' });
-    try {
-      let after: estypes.SortResults | undefined;
-      for (let page = 0; page < MAX_PAGES; page += 1) {
-        const { hits } = await this.#client.search<Record<string, unknown>>({
-          pit: { id, keep_alive: '1m' },
-          size: PAGE,
-          sort: [{ _shard_doc: 'asc' }],
-          track_total_hits: false,
-          ...(after === undefined ? {} : { search_after: after }),
-        });
-        for (const { _source } of hits.hits) onDoc(schema.parse(_source));
-        after = hits.hits.at(-1)?.sort;
-        if (after === undefined || hits.hits.length < PAGE) return;
-      }
-      throw new Error(`more than ${MAX_PAGES * PAGE} documents in ${index}`);
-    } finally {
-      await this.#client.closePointInTime({ id }).catch(() => undefined);
-    }
+    await eachDocument(this.#client, index, (source) => onDoc(schema.parse(source)));
   }
 
   async close(): Promise<void> {
