@@ -56,7 +56,10 @@ export function kafkaOf(
   logger: Logger,
 ): { client: KafkaClient; codec: TopicCodec } {
   const client = createKafkaClient(config.kafka, logger);
-  const codec = new TopicCodec(createSchemaRegistryClient(config.registry.url), client.physical);
+  const codec = new TopicCodec(
+    createSchemaRegistryClient(config.registry.url, config.registry),
+    client.physical,
+  );
   return { client, codec };
 }
 

@@ -1,3 +1,5 @@
+import type { ConnectionOptions } from 'node:tls';
+
 /** Where the engines of a stack listen. The same shape for embedded, Docker and external engines. */
 export interface StackEndpoints {
   readonly kafka: { readonly brokers: readonly string[] };
@@ -14,3 +16,16 @@ export interface StackEndpoints {
   };
   readonly elasticsearch: { readonly url: string };
 }
+
+/** How to get into engines that do not let everyone in. Holds secrets: never printed. */
+export interface EngineAccess {
+  /** `sasl` is there when brokers ask for a login. */
+  readonly kafka: { readonly ssl: ConnectionOptions | false; readonly sasl?: unknown };
+  /** Headers of every request. */
+  readonly headers: Readonly<
+    Partial<Record<'registry' | 'connect' | 'elasticsearch', Readonly<Record<string, string>>>>
+  >;
+}
+
+/** Engines that anyone may use, as the embedded ones. */
+export const OPEN: EngineAccess = { kafka: { ssl: false }, headers: {} };

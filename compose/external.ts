@@ -1,5 +1,5 @@
 import { errorCode, errorMessage, ReachflowError } from '../runtime/errors.ts';
-import type { StackEndpoints } from './endpoints.ts';
+import type { EngineAccess, StackEndpoints } from './endpoints.ts';
 import { checkHealth } from './health.ts';
 import {
   type ComponentName,
@@ -41,7 +41,7 @@ export async function upExternal(options: StackOptions): Promise<RunningStack> {
           elapsedMs: Date.now() - began,
         });
       try {
-        await checkHealth(name, endpoints);
+        await checkHealth(name, endpoints, options.access);
         report('done', 'answers');
       } catch (error) {
         const reason = reasonOf(error);
@@ -58,16 +58,19 @@ export async function upExternal(options: StackOptions): Promise<RunningStack> {
       hint: 'Check that they run and that this machine may reach them at these addresses.',
     });
   }
-  return { ...(await externalStatus(endpoints)), started: false };
+  return { ...(await externalStatus(endpoints, options.access)), started: false };
 }
 
 /** Which of your own engines answer now. Process and memory are not ours to see. */
-export async function externalStatus(endpoints: StackEndpoints): Promise<StackStatus> {
+export async function externalStatus(
+  endpoints: StackEndpoints,
+  access?: EngineAccess,
+): Promise<StackStatus> {
   const status = async (name: ComponentName): Promise<ComponentStatus> => ({
     name,
     version: '',
     endpoint: endpointText(name, endpoints),
-    state: await checkHealth(name, endpoints).then(
+    state: await checkHealth(name, endpoints, access).then(
       () => 'running' as const,
       () => 'unhealthy' as const,
     ),

@@ -1,7 +1,8 @@
-import { connect as connectSocket } from 'node:net';
+import { connect as connectSocket, isIP, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import pg from 'pg';
 import { ReachflowError } from '../runtime/errors.ts';
-import type { StackEndpoints } from './endpoints.ts';
+import { type EngineAccess, OPEN, type StackEndpoints } from './endpoints.ts';
 import type { ComponentName } from './types.ts';
 
 /** One check may take this long; whoever waits for a start repeats it. */
@@ -15,36 +16,45 @@ const CHECK_TIMEOUT_MS = 3_000;
 export async function checkHealth(
   component: ComponentName,
   endpoints: StackEndpoints,
+  access: EngineAccess = OPEN,
 ): Promise<void> {
+  const { headers } = access;
   switch (component) {
     case 'kafka':
-      return checkKafka(endpoints.kafka.brokers);
+      return checkKafka(endpoints.kafka.brokers, access.kafka);
     case 'registry':
-      return checkJson(`${endpoints.registry.url}/subjects`, Array.isArray);
+      return checkJson(`${endpoints.registry.url}/subjects`, Array.isArray, headers.registry);
     case 'connect':
-      return checkJson(`${endpoints.connect.url}/connectors`, Array.isArray);
+      return checkJson(`${endpoints.connect.url}/connectors`, Array.isArray, headers.connect);
     case 'postgres':
       return checkPostgres(endpoints.postgres.url);
     case 'clickhouse':
       return checkClickHouse(endpoints.clickhouse);
     case 'elasticsearch':
-      return checkElasticsearch(endpoints.elasticsearch.url);
+      return checkElasticsearch(endpoints.elasticsearch.url, headers.elasticsearch);
   }
 }
 
 /**
- * Send a Metadata request (version 4, no topics) of the Kafka protocol and expect at least one broker. Only
- * `runtime/kafka` may import the Kafka client; one request is not worth a second one.
+ * Send a Metadata request (version 4, no topics) of the Kafka protocol and expect at least one broker. Before a login a
+ * broker answers nothing but ApiVersions (KIP-43): then that has to do. Only `runtime/kafka` may import the Kafka
+ * client; one request is not worth a second one.
  * Source: https://kafka.apache.org/protocol#The_Messages_Metadata
  */
-async function checkKafka(brokers: readonly string[]): Promise<void> {
+async function checkKafka(
+  brokers: readonly string[],
+  { ssl, sasl }: EngineAccess['kafka'],
+): Promise<void> {
+  const [apiKey, version, body] = sasl === undefined ? METADATA : API_VERSIONS;
+  const atLeast = sasl === undefined ? 12 : 10;
   let last: unknown;
   for (const broker of brokers) {
     const [, host, port] = /^(.*):(\d+)$/.exec(broker) ?? [];
     try {
-      const answer = await exchange(host ?? broker, Number(port ?? 9092), metadataRequest());
-      // Correlation id (4), throttle time (4), then the array of brokers.
-      if (answer.length < 12 || answer.readInt32BE(8) < 1)
+      const socket = open(host ?? broker, Number(port ?? 9092), ssl);
+      const answer = await exchange(socket, kafkaRequest(apiKey, version, body));
+      // Correlation id and throttle time (4 each), or error code (2), then the array of brokers, or of APIs.
+      if (answer.length < atLeast || answer.readInt32BE(atLeast - 4) < 1)
         throw notReady('no broker is registered');
       return;
     } catch (error) {
@@ -54,24 +64,30 @@ async function checkKafka(brokers: readonly string[]): Promise<void> {
   throw last ?? notReady('no broker is configured');
 }
 
-function metadataRequest(): Buffer {
+/** API key, version and body: no topics, create none. */
+const METADATA = [3, 4, Buffer.from([0, 0, 0, 0, 0])] as const;
+const API_VERSIONS = [18, 0, Buffer.alloc(0)] as const;
+
+function kafkaRequest(apiKey: number, version: number, body: Buffer): Buffer {
   const clientId = Buffer.from('reachflow');
-  const body = Buffer.alloc(4 + 2 + 2 + 4 + 2 + clientId.length + 4 + 1);
-  let at = body.writeInt32BE(body.length - 4, 0);
-  at = body.writeInt16BE(3, at); // API key: Metadata
-  at = body.writeInt16BE(4, at); // API version
-  at = body.writeInt32BE(1, at); // correlation id
-  at = body.writeInt16BE(clientId.length, at);
-  at += clientId.copy(body, at);
-  at = body.writeInt32BE(0, at); // no topics
-  body.writeInt8(0, at); // create none
-  return body;
+  const header = Buffer.alloc(4 + 2 + 2 + 4 + 2);
+  let at = header.writeInt32BE(header.length - 4 + clientId.length + body.length, 0);
+  at = header.writeInt16BE(apiKey, at);
+  at = header.writeInt16BE(version, at);
+  at = header.writeInt32BE(1, at); // correlation id
+  header.writeInt16BE(clientId.length, at);
+  return Buffer.concat([header, clientId, body]);
+}
+
+function open(host: string, port: number, ssl: EngineAccess['kafka']['ssl']): Socket {
+  if (ssl === false) return connectSocket({ host, port });
+  // The name that the certificate has to have: an address is none (RFC 6066).
+  return connectTls({ ...ssl, host, port, ...(isIP(host) === 0 ? { servername: host } : {}) });
 }
 
 /** Send one length-prefixed request and read one length-prefixed answer (without its length). */
-function exchange(host: string, port: number, request: Buffer): Promise<Buffer> {
+function exchange(socket: Socket, request: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const socket = connectSocket({ host, port });
     let received = Buffer.alloc(0);
     const fail = (error: Error): void => {
       socket.destroy();
@@ -80,7 +96,7 @@ function exchange(host: string, port: number, request: Buffer): Promise<Buffer> 
     socket.setTimeout(CHECK_TIMEOUT_MS, () => fail(notReady('no answer in time')));
     socket.once('error', fail);
     socket.once('end', () => fail(notReady('the connection was closed')));
-    socket.once('connect', () => socket.write(request));
+    socket.write(request);
     socket.on('data', (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
       if (received.length < 4 || received.length < 4 + received.readInt32BE(0)) return;
@@ -90,8 +106,12 @@ function exchange(host: string, port: number, request: Buffer): Promise<Buffer> 
   });
 }
 
-async function checkJson(url: string, isExpected: (body: unknown) => boolean): Promise<void> {
-  const response = await fetch(url, { signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) });
+async function checkJson(
+  url: string,
+  isExpected: (body: unknown) => boolean,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  const response = await fetch(url, { headers, signal: AbortSignal.timeout(CHECK_TIMEOUT_MS) });
   const body = await response.text();
   if (!response.ok) throw notReady(`HTTP ${response.status} from ${url}`);
   if (!isExpected(JSON.parse(body))) throw notReady(`unexpected answer from ${url}`);
@@ -125,11 +145,15 @@ async function checkClickHouse(clickhouse: StackEndpoints['clickhouse']): Promis
   if (!ping.ok || !query.ok) throw notReady(`HTTP ${query.status}: ${answer.slice(0, 200)}`);
 }
 
-async function checkElasticsearch(url: string): Promise<void> {
-  await checkJson(`${url}/_cluster/health`, (body) => {
+async function checkElasticsearch(
+  url: string,
+  headers: Readonly<Record<string, string>> | undefined,
+): Promise<void> {
+  const isUsable = (body: unknown): boolean => {
     const status = typeof body === 'object' && body !== null && 'status' in body && body.status;
     return status === 'green' || status === 'yellow';
-  });
+  };
+  await checkJson(`${url}/_cluster/health`, isUsable, headers);
 }
 
 function notReady(reason: string): ReachflowError {

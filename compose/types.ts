@@ -1,4 +1,4 @@
-import type { StackEndpoints } from './endpoints.ts';
+import type { EngineAccess, StackEndpoints } from './endpoints.ts';
 
 /** The engines of a stack, in the order in which people read them; also the keys of `StackEndpoints`. */
 export const componentNames = [
@@ -43,6 +43,8 @@ export interface StackOptions {
   readonly components?: readonly ComponentName[];
   /** Required for `external`: where your engines listen. */
   readonly endpoints?: StackEndpoints;
+  /** `external`: how to get into them; anyone may when absent. */
+  readonly access?: EngineAccess;
   readonly onProgress: (event: StackEvent) => void;
   /** Aborting stops what this call started and rejects with `STACK_ABORTED`. */
   readonly signal?: AbortSignal;

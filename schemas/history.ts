@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { errorMessage, ReachflowError } from '../runtime/errors.ts';
+import { basicAuthorization, type RegistryCredentials } from './registry.ts';
 
 /** Versions of one schema, oldest first. */
 export interface SchemaHistory {
@@ -77,12 +78,17 @@ export async function directoryHistory(schema: string, directory: string): Promi
  * The versions that a registry has under a subject; none when it does not know it.
  * @param url base of the Confluent API. @throws ReachflowError `SCHEMA_HISTORY`.
  */
-export async function registryHistory(url: string, subject: string): Promise<SchemaHistory> {
+export async function registryHistory(
+  url: string,
+  subject: string,
+  credentials?: RegistryCredentials,
+): Promise<SchemaHistory> {
   const base = `${url}/subjects/${encodeURIComponent(subject)}/versions`;
-  const numbers = await get(url, base);
+  const headers = basicAuthorization(credentials);
+  const numbers = await get(url, base, headers);
   const versions: string[] = [];
   for (const number of Array.isArray(numbers) ? numbers : []) {
-    const found = await get(url, `${base}/${number}`);
+    const found = await get(url, `${base}/${number}`, headers);
     const { schema } = (found ?? {}) as { readonly schema?: unknown };
     if (typeof schema === 'string') versions.push(schema);
   }
@@ -90,11 +96,15 @@ export async function registryHistory(url: string, subject: string): Promise<Sch
 }
 
 /** The JSON of an answer; undefined for 404. */
-async function get(url: string, address: string): Promise<unknown> {
+async function get(
+  url: string,
+  address: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<unknown> {
   const hint = 'Is the registry running? registry.url says where it is looked for.';
   let response: Response;
   try {
-    response = await fetch(address, { signal: AbortSignal.timeout(TIMEOUT_MS) });
+    response = await fetch(address, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
     throw unavailable(`the registry at ${url} does not answer: ${errorMessage(error)}`, hint);
   }

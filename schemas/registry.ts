@@ -37,7 +37,22 @@ function statusOf(error: unknown): number | undefined {
   return typeof status === 'number' ? status : undefined;
 }
 
+/** Statuses by which a registry does not let us in. */
+const NOT_LET_IN: ReadonlySet<number> = new Set([401, 403]);
+
 function unavailable(url: string, cause: unknown): ReachflowError {
+  if (NOT_LET_IN.has(statusOf(cause) ?? 0))
+    return new ReachflowError(
+      `schema registry at ${url} does not let us in: ${errorMessage(cause)}`,
+      {
+        code: 'REGISTRY_LOGIN_REFUSED',
+        domain: 'user',
+        // A password may be about to be rotated: no record is given up for it.
+        retry: 'backoff',
+        hint: 'Check registry.username and registry.password, and what that user may do.',
+        cause,
+      },
+    );
   return new ReachflowError(`schema registry at ${url} does not answer: ${errorMessage(cause)}`, {
     code: 'REGISTRY_UNAVAILABLE',
     domain: 'external',
@@ -47,12 +62,34 @@ function unavailable(url: string, cause: unknown): ReachflowError {
   });
 }
 
+/** HTTP Basic (RFC 7617); without a user, nothing is sent. */
+export interface RegistryCredentials {
+  readonly username: string;
+  readonly password: string;
+}
+
+/** The header of HTTP Basic (RFC 7617); none without a user. */
+export function basicAuthorization(credentials?: RegistryCredentials): Record<string, string> {
+  if (credentials === undefined || credentials.username === '') return {};
+  const { username, password } = credentials;
+  return { authorization: `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}` };
+}
+
 /** @param url base of the Confluent API, e.g. `http://127.0.0.1:8081/apis/ccompat/v7`. */
-export function createSchemaRegistryClient(url: string): SchemaRegistryClient {
-  const registry = new SchemaRegistry({ host: url, retry: { retries: 2 } });
+export function createSchemaRegistryClient(
+  url: string,
+  credentials?: RegistryCredentials,
+): SchemaRegistryClient {
+  const hasUser = credentials !== undefined && credentials.username !== '';
+  const registry = new SchemaRegistry({
+    host: url,
+    retry: { retries: 2 },
+    ...(hasUser ? { auth: { ...credentials } } : {}),
+  });
+  const headers = basicAuthorization(credentials);
   return {
     async register(subject, schemaText) {
-      await requireBackwardCompatibility(url, subject);
+      await requireBackwardCompatibility(url, subject, headers);
       try {
         const schema = { type: SchemaType.AVRO, schema: schemaText } as const;
         return (await registry.register(schema, { subject })).id;
@@ -90,20 +127,29 @@ export function createSchemaRegistryClient(url: string): SchemaRegistryClient {
  * Gives the subject its own rule before the client registers to it: Apicurio reports NONE for a subject
  * without one, which the client takes for a conflict.
  */
-async function requireBackwardCompatibility(url: string, subject: string): Promise<void> {
+async function requireBackwardCompatibility(
+  url: string,
+  subject: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<void> {
   const status = await whileContested
-    .execute(() => putBackwardCompatibility(url, subject))
+    .execute(() => putBackwardCompatibility(url, subject, headers))
     .catch((error: unknown) => {
       throw unavailable(url, error);
     });
-  if (status >= 300) throw unavailable(url, new Error(`${status} on PUT config`));
+  if (status >= 300)
+    throw unavailable(url, Object.assign(new Error(`${status} on PUT config`), { status }));
 }
 
 /** @returns the answer's status. @throws fetch's errors. */
-async function putBackwardCompatibility(url: string, subject: string): Promise<number> {
+async function putBackwardCompatibility(
+  url: string,
+  subject: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<number> {
   const response = await fetch(`${url}/config/${encodeURIComponent(subject)}`, {
     method: 'PUT',
-    headers: { 'content-type': 'application/json' },
+    headers: { ...headers, 'content-type': 'application/json' },
     body: JSON.stringify({ compatibility: 'BACKWARD' }),
     signal: AbortSignal.timeout(10_000),
   });

@@ -2,13 +2,14 @@ import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
-import { downStack, type StackEndpoints, upStack } from '../../compose/stack.ts';
+import { downStack, upStack } from '../../compose/stack.ts';
 import type { DemoKafka, DemoOptions } from '../../demo/options.ts';
 import { runDemo } from '../../demo/run-demo.ts';
 import { createPublisher } from '../../runtime/kafka/batching-publisher.ts';
 import { KafkaStats } from '../../runtime/kafka/stats.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
+import { accessOf, endpointsOf } from '../endpoints.ts';
 import { EXIT_FAILURE, reportError } from '../errors.ts';
 import { kafkaOf, watchedGroups } from '../product.ts';
 import { createStackView } from '../stack-view.ts';
@@ -35,11 +36,6 @@ async function load(file: string | undefined, env?: Readonly<Record<string, stri
   return config;
 }
 
-function endpointsOf(config: AppConfig): StackEndpoints {
-  const { kafka, registry, connect, postgres, clickhouse, elasticsearch } = config;
-  return { kafka, registry, connect, postgres, clickhouse, elasticsearch };
-}
-
 function demoOptions(given: CommandOptions, config: AppConfig): DemoOptions {
   const once = given.once === true;
   const { engine, dir, cacheDir } = config.stack;
@@ -53,7 +49,9 @@ function demoOptions(given: CommandOptions, config: AppConfig): DemoOptions {
       engine,
       dir: resolve(given.dir ?? dir),
       cacheDir: resolve(cacheDir),
-      ...(engine === 'external' ? { endpoints: endpointsOf(config) } : {}),
+      ...(engine === 'external'
+        ? { endpoints: endpointsOf(config), access: accessOf(config) }
+        : {}),
     },
   };
 }

@@ -35,8 +35,9 @@ type HistoryOf = (topic: TopicName) => Promise<SchemaHistory>;
 async function historyOf({ against, config: file }: CheckOptions): Promise<HistoryOf> {
   if (against === 'registry') {
     const { config } = await loadAppConfig(file === undefined ? {} : { file });
+    const { url } = config.registry;
     return (topic) =>
-      registryHistory(config.registry.url, `${physicalName(config.kafka, topic)}-value`);
+      registryHistory(url, `${physicalName(config.kafka, topic)}-value`, config.registry);
   }
   const directory = resolve(against);
   if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true)

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import type { EngineAccess } from '../../compose/endpoints.ts';
 import { externalStatus, withoutPasswords } from '../../compose/external.ts';
 import {
   type ComponentName,
@@ -18,6 +19,7 @@ import {
 } from '../../compose/stack.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { loadAppConfig } from '../config.ts';
+import { accessOf, endpointsOf } from '../endpoints.ts';
 import { line } from '../output.ts';
 import { createStackView, statusTable } from '../stack-view.ts';
 
@@ -33,30 +35,20 @@ interface Settings {
   readonly dir: string;
   readonly cacheDir: string;
   readonly endpoints: StackEndpoints;
+  readonly access: EngineAccess;
 }
 
 async function settingsOf(options: CommonOptions): Promise<Settings> {
   const { config } = await loadAppConfig(
     options.config === undefined ? {} : { file: options.config },
   );
-  const { kafka, registry, connect, postgres, clickhouse, elasticsearch, stack } = config;
+  const { stack } = config;
   return {
     engine: options.engine ?? stack.engine,
     dir: resolve(options.dir ?? stack.dir),
     cacheDir: resolve(stack.cacheDir),
-    endpoints: {
-      kafka: { brokers: kafka.brokers },
-      registry: { url: registry.url },
-      connect: { url: connect.url },
-      postgres: { url: postgres.url },
-      clickhouse: {
-        url: clickhouse.url,
-        username: clickhouse.username,
-        password: clickhouse.password,
-        database: clickhouse.database,
-      },
-      elasticsearch: { url: elasticsearch.url },
-    },
+    endpoints: endpointsOf(config),
+    access: accessOf(config),
   };
 }
 
@@ -114,7 +106,7 @@ async function status(options: CommonOptions): Promise<void> {
   const settings = await settingsOf(options);
   const found =
     settings.engine === 'external'
-      ? await externalStatus(settings.endpoints)
+      ? await externalStatus(settings.endpoints, settings.access)
       : await stackStatus(settings.dir);
   if (found === undefined) throw notStarted(settings.dir);
   print(found, options);

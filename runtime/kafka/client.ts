@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { type KafkaConfig, physicalName } from './config.ts';
 import { kafkajs } from './kafkajs.ts';
+import { kafkaSecurity } from './security.ts';
 
 const { Kafka, logLevel, Partitioners, CompressionTypes } = kafkajs;
 
@@ -34,13 +35,14 @@ function silenceNegativeTimeoutWarning(): void {
   process.emitWarning = filtered;
 }
 
-/** Does not connect: producers, consumers and admins made from it do. */
+/** Does not connect: producers, consumers and admins made from it do. @throws what `kafkaSecurity` does. */
 export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaClient {
   silenceNegativeTimeoutWarning();
   const log = logger.child({ component: 'kafka' });
   const kafka = new Kafka({
     clientId: config.clientId,
     brokers: [...config.brokers],
+    ...kafkaSecurity(config),
     connectionTimeout: 3_000,
     requestTimeout: 30_000,
     retry: { initialRetryTime: 50, maxRetryTime: 1_000, retries: 8 },
@@ -69,13 +71,25 @@ export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaCli
 /** The default partitioner of the Java client (murmur2 of the key): co-partitioned with everything else. */
 export const defaultPartitioner = Partitioners.DefaultPartitioner;
 
-/** Wraps what KafkaJS throws when no broker can do it now. */
+/** The name of what KafkaJS throws when a broker refuses our login; it has no code. */
+const LOGIN_REFUSED = 'KafkaJSSASLAuthenticationError';
+
+/** Wraps what KafkaJS throws when no broker can do it now, or none lets us in. */
 export function kafkaUnavailable(what: string, cause: unknown): ReachflowError {
-  return new ReachflowError(`${what}: ${errorMessage(cause)}`, {
+  const message = `${what}: ${errorMessage(cause)}`;
+  if (cause instanceof Error && cause.name === LOGIN_REFUSED)
+    return new ReachflowError(message, {
+      code: 'KAFKA_LOGIN_REFUSED',
+      domain: 'user',
+      retry: 'backoff',
+      hint: 'Check kafka.sasl: mechanism, username and password, as the brokers have them.',
+      cause,
+    });
+  return new ReachflowError(message, {
     code: 'KAFKA_UNAVAILABLE',
     domain: 'external',
     retry: 'backoff',
-    hint: 'Are the brokers up and is kafka.brokers right? `reachflow stack status` shows the embedded ones.',
+    hint: 'Are the brokers up, and are kafka.brokers and kafka.tls right? `reachflow stack status` shows the embedded ones.',
     cause,
   });
 }

@@ -1,5 +1,38 @@
 import { z } from 'zod';
 
+/** `kafka.tls`: who the brokers are, and who we are to them. */
+const tlsSchema = z.strictObject({
+  enabled: z.boolean().default(false).describe('Connect to the brokers over TLS.'),
+  caFile: z
+    .string()
+    .default('')
+    .describe(
+      "PEM file of the authorities that may vouch for a broker; Node's own list when empty.",
+    ),
+  certFile: z
+    .string()
+    .default('')
+    .describe('PEM file of our own certificate, for brokers that ask for one (mutual TLS).'),
+  keyFile: z.string().default('').describe('PEM file of the key of certFile.'),
+  keyPassphrase: z
+    .string()
+    .default('')
+    .describe('Passphrase of keyFile, if it has one.')
+    .meta({ secret: true }),
+});
+
+/** `kafka.sasl`: how we prove who we are (RFC 4616 PLAIN, RFC 5802 and 7677 SCRAM). */
+const saslSchema = z.strictObject({
+  mechanism: z
+    .enum(['none', 'plain', 'scram-sha-256', 'scram-sha-512'])
+    .default('none')
+    .describe(
+      'How we log in to the brokers; `plain` sends the password as it is: use TLS with it.',
+    ),
+  username: z.string().default('').describe('User, or API key.'),
+  password: z.string().default('').describe('Password, or API secret.').meta({ secret: true }),
+});
+
 /** The `kafka` section of the configuration. */
 export const kafkaConfigSchema = z.strictObject({
   brokers: z
@@ -12,6 +45,8 @@ export const kafkaConfigSchema = z.strictObject({
     .min(1)
     .default('reachflow')
     .describe('Name that the brokers log for our connections.'),
+  tls: tlsSchema.default(tlsSchema.parse({})),
+  sasl: saslSchema.default(saslSchema.parse({})),
   namespace: z
     .string()
     .regex(/^[a-zA-Z0-9_-]*$/, 'letters, digits, _ and - only')
@@ -79,6 +114,11 @@ export const registryConfigSchema = z.strictObject({
     .url({ protocol: /^https?$/ })
     .default('http://127.0.0.1:8081/apis/ccompat/v7')
     .describe('Base of the Confluent-compatible schema registry API.'),
+  username: z
+    .string()
+    .default('')
+    .describe('User, or API key, if the registry asks for one (HTTP Basic).'),
+  password: z.string().default('').describe('Password, or API secret.').meta({ secret: true }),
 });
 
 export type KafkaConfig = z.infer<typeof kafkaConfigSchema>;
