@@ -8,6 +8,8 @@ import { ReachflowError } from '../runtime/errors.ts';
 export interface ProductOptions {
   /** The CLI's entry file: the product is `reachflow run`. */
   readonly cliPath: string;
+  /** Node's own options, such as the limits of its heap. */
+  readonly execArgv?: readonly string[];
   /** Added to `run`. */
   readonly args?: readonly string[];
   /** Added to this process's environment. */
@@ -19,6 +21,8 @@ export interface ProductOptions {
 /** The product, running in a process of its own. */
 export interface ProductProcess {
   readonly webhookUrl: string;
+  /** Where it shows health and metrics; undefined when it does not. */
+  readonly observabilityUrl: string | undefined;
   readonly pid: number;
   /** Rejects with `PRODUCT_ENDED` when the process ends without having been asked to; otherwise never settles. */
   readonly ended: Promise<never>;
@@ -34,7 +38,11 @@ const READY_TIMEOUT_MS = 180_000;
 const STOP_TIMEOUT_MS = 20_000;
 const LOG_TAIL_LINES = 12;
 
-const readyMessage = z.object({ type: z.literal('ready'), webhookUrl: z.url() });
+const readyMessage = z.object({
+  type: z.literal('ready'),
+  webhookUrl: z.url(),
+  observabilityUrl: z.url().optional(),
+});
 
 /**
  * Starts `reachflow run` and waits until it takes input. It is in a process group of its own, so that Ctrl-C
@@ -45,7 +53,8 @@ const readyMessage = z.object({ type: z.literal('ready'), webhookUrl: z.url() })
 export async function startProductProcess(options: ProductOptions): Promise<ProductProcess> {
   await mkdir(dirname(options.logFile), { recursive: true });
   const log = await open(options.logFile, 'w');
-  const child = spawn(process.execPath, [options.cliPath, 'run', ...(options.args ?? [])], {
+  const args = [...(options.execArgv ?? []), options.cliPath, 'run', ...(options.args ?? [])];
+  const child = spawn(process.execPath, args, {
     detached: true,
     stdio: ['ignore', log.fd, log.fd, 'ipc'],
     env: { ...process.env, ...options.env },
@@ -70,7 +79,8 @@ export async function startProductProcess(options: ProductOptions): Promise<Prod
   try {
     const ready = await Promise.race([ended, untilReady(child, options)]);
     const kill = (signal: NodeJS.Signals) => void child.kill(signal);
-    return { webhookUrl: ready.webhookUrl, pid: child.pid ?? 0, ended, exited, kill, stop };
+    const { webhookUrl, observabilityUrl } = ready;
+    return { webhookUrl, observabilityUrl, pid: child.pid ?? 0, ended, exited, kill, stop };
   } catch (error) {
     await stop();
     throw error;

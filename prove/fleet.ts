@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { heapFlags } from '../cli/workers/memory.ts';
 import { type ProductProcess, startProductProcess } from '../demo/product.ts';
 import { errorMessage } from '../runtime/errors.ts';
 
@@ -13,6 +14,8 @@ export interface FleetOptions {
 }
 
 const RESTART_MS = 500;
+/** What `workers.memoryMb` is by default, MiB: a worker's heap is as under `reachflow run --workers`. */
+export const WORKER_MEMORY_MB = 512;
 
 /** Worker processes, each `reachflow run`: who ends is followed by a new one, as under any supervisor. */
 export class Fleet {
@@ -43,6 +46,11 @@ export class Fleet {
   /** Where webhooks are taken now. */
   get urls(): readonly string[] {
     return [...this.#running.values()].map(({ webhookUrl }) => webhookUrl);
+  }
+
+  /** Where they show their metrics now. */
+  get observabilityUrls(): readonly string[] {
+    return [...this.#running.values()].flatMap(({ observabilityUrl }) => observabilityUrl ?? []);
   }
 
   /** A signal that ends a worker, which is awaited; a new one follows. */
@@ -93,6 +101,7 @@ export class Fleet {
     const { cliPath, env, logFile } = this.#options;
     return startProductProcess({
       cliPath,
+      execArgv: heapFlags(WORKER_MEMORY_MB),
       env: env(worker),
       logFile: logFile(worker),
       signal: this.#closing.signal,

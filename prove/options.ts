@@ -1,6 +1,7 @@
 import type { RunningStack, StackOptions } from '../compose/types.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
+import type { FaultGroup } from './schedule.ts';
 
 /** How hard to try. */
 export interface ProveOptions {
@@ -17,6 +18,7 @@ export interface ProveOptions {
   /** Where the run's own engines are. */
   readonly dir: string;
   readonly keepStack: boolean;
+  readonly faults: readonly FaultGroup[];
 }
 
 /** The run's own access to Kafka, beside the workers'. */

@@ -12,6 +12,11 @@ export interface Totals {
   readonly deadLetters: number;
   /** Workers that ended without having been asked to. */
   readonly losses: number;
+  /** The largest resident memory of one worker, MiB. */
+  readonly peakMiB: number;
+  /** How often breakers of stores opened, and closed again. */
+  readonly opened: number;
+  readonly closed: number;
 }
 
 const HEAD = ['store', 'what', 'expected', 'found', 'missing', 'duplicate', 'reordered', 'stale'];
@@ -37,10 +42,11 @@ export function reportText(counts: readonly Count[], totals: Totals): string {
   const samples = wrong.flatMap(({ store, what, samples: some }) =>
     some.map((sample) => style.dim(`    ${store}, ${what}: ${sample}`)),
   );
-  const { seed, durationMs, faults, webhooks, transactions, deadLetters, losses } = totals;
+  const { seed, durationMs, faults, webhooks, transactions, deadLetters, losses, peakMiB } = totals;
   const summary =
     `${figure(webhooks)} webhooks and ${figure(transactions)} ledger transactions in ${Math.round(durationMs / 1_000)} s, ` +
-    `${faults} faults, seed ${seed}; ${figure(deadLetters)} dead letters, ${losses} workers ended by themselves`;
+    `${faults} faults, seed ${seed}; ${figure(deadLetters)} dead letters, ${losses} workers ended by themselves\n` +
+    `a worker took ${figure(Math.round(peakMiB))} MiB at most; breakers of stores opened ${totals.opened}× and closed ${totals.closed}×`;
   const verdict = isProved(counts, totals)
     ? style.good('Proved for this run: nothing missing, nothing twice, nothing out of order.')
     : style.bad(

@@ -10,12 +10,14 @@ import { type Count, countAll, isRight } from './count/verdict.ts';
 import { proveEnvironment, workerLogFile } from './environment.ts';
 import { Fleet } from './fleet.ts';
 import { inflict } from './inflict.ts';
+import { StoreLinks } from './links.ts';
 import { LedgerLoad } from './load/ledger-load.ts';
 import { WebhookLoad } from './load/webhook-load.ts';
 import type { ProveDeps, ProveKafka, ProveOptions } from './options.ts';
 import { isProved, reportText } from './report.ts';
 import { planFaults } from './schedule.ts';
 import { settle } from './settle.ts';
+import { type BreakerChange, Watch } from './watch.ts';
 
 /** Of the workers; a frozen one sleeps longer. */
 export const SESSION_MS = 6_000;
@@ -39,9 +41,11 @@ export async function runProve(options: ProveOptions, deps: ProveDeps): Promise<
   await deps.resetStack(options.dir);
   say('Starting engines of its own (the first time, they are fetched before) …');
   const { endpoints } = await deps.upStack({ dir: options.dir, signal: deps.interrupted });
+  const links = await StoreLinks.open(endpoints);
   try {
-    return await new Run(options, deps, endpoints, say).prove();
+    return await new Run(options, deps, links, endpoints, say).prove();
   } finally {
+    await links.close();
     if (options.keepStack)
       say(`The engines stay up: \`reachflow stack down --dir ${options.dir}\`.`);
     else await deps.downStack(options.dir);
@@ -51,6 +55,8 @@ export async function runProve(options: ProveOptions, deps: ProveDeps): Promise<
 class Run {
   readonly #options: ProveOptions;
   readonly #deps: ProveDeps;
+  readonly #links: StoreLinks;
+  /** Past the links. */
   readonly #endpoints: StackEndpoints;
   readonly #say: (text: string) => void;
   readonly #clickhouse: ClickhouseCounter;
@@ -59,21 +65,28 @@ class Run {
   readonly #webhooks: WebhookLoad;
   readonly #fleet: Fleet;
   readonly #env: Readonly<Record<string, string>>;
+  readonly #watch: Watch;
+  readonly #breakers: Record<BreakerChange, number> = { open: 0, 'half-open': 0, closed: 0 };
   #faults = 0;
+  #began = performance.now();
 
   constructor(
     options: ProveOptions,
     deps: ProveDeps,
+    links: StoreLinks,
     endpoints: StackEndpoints,
     say: (text: string) => void,
   ) {
     const { seed, dir, workers, webhooks, transactions, accounts } = options;
     this.#options = options;
     this.#deps = deps;
+    this.#links = links;
     this.#endpoints = endpoints;
     this.#say = say;
     const secret = randomBytes(24).toString('hex');
-    this.#env = proveEnvironment(endpoints, secret, SESSION_MS);
+    const hasOutages = options.faults.includes('outage');
+    const sessionMs = SESSION_MS;
+    this.#env = proveEnvironment({ endpoints, links, secret, sessionMs, hasOutages });
     this.#clickhouse = new ClickhouseCounter(endpoints.clickhouse);
     this.#elasticsearch = new ElasticsearchCounter(endpoints.elasticsearch.url);
     this.#ledger = new LedgerLoad({
@@ -96,6 +109,10 @@ class Run {
       rate: webhooks,
       urls: () => this.#fleet.urls,
     });
+    this.#watch = new Watch({
+      urls: () => this.#fleet.observabilityUrls,
+      onBreaker: (sink, to, times) => this.#onBreaker(sink, to, times),
+    });
   }
 
   async prove(): Promise<boolean> {
@@ -107,9 +124,10 @@ class Run {
       await this.#fleet.start();
       await this.#clickhouse.prepare();
       kafka = await this.#deps.openKafka(this.#env);
-      const began = performance.now();
+      this.#began = performance.now();
+      this.#watch.start();
       await this.#play();
-      const durationMs = performance.now() - began;
+      const durationMs = performance.now() - this.#began;
       const counts = await this.#count(kafka);
       const totals = {
         seed: this.#options.seed,
@@ -119,12 +137,16 @@ class Run {
         transactions: this.#ledger.committed,
         deadLetters: await countDeadLetters(kafka.client),
         losses: this.#fleet.losses,
+        peakMiB: this.#watch.peakMiB,
+        opened: this.#breakers.open,
+        closed: this.#breakers.closed,
       };
       this.#say(`\n${reportText(counts, totals)}`);
       for (const refused of this.#webhooks.refused.slice(0, 5))
         this.#say(`  a webhook was refused: ${refused}`);
       return isProved(counts, totals) && this.#webhooks.refused.length === 0;
     } finally {
+      await this.#watch.stop();
       await this.#fleet.close();
       await kafka?.close();
       await this.#clickhouse.close();
@@ -134,20 +156,19 @@ class Run {
 
   /** Load and faults, for the time given. */
   async #play(): Promise<void> {
-    const { durationMs, seed, dir } = this.#options;
-    const plan = planFaults(seededRandom(seed), durationMs, SESSION_MS);
+    const { durationMs, seed, dir, faults: groups } = this.#options;
+    const plan = planFaults(seededRandom(seed), { durationMs, sessionMs: SESSION_MS, groups });
     this.#say(`Load for ${Math.round(durationMs / 1_000)} s, with up to ${plan.length} faults.`);
-    const began = performance.now();
     const ended = AbortSignal.any([this.#deps.interrupted, AbortSignal.timeout(durationMs)]);
-    const clock = () => `${((performance.now() - began) / 1_000).toFixed(0).padStart(4)} s`;
-    const timer = setInterval(() => this.#say(`${clock()}  ${this.#progress()}`), SAY_MS);
+    const timer = setInterval(() => this.#sayNow(this.#progress()), SAY_MS);
     try {
       const load = [this.#ledger.run(ended), this.#webhooks.run(ended, GRACE_MS)];
       this.#faults = await inflict(plan, {
         dir,
         fleet: this.#fleet,
+        links: this.#links,
         random: seededRandom(seed + 3),
-        onFault: (text) => this.#say(`${clock()}  ${text}`),
+        onFault: (text) => this.#sayNow(text),
         durationMs,
         signal: ended,
       });
@@ -155,6 +176,16 @@ class Run {
     } finally {
       clearInterval(timer);
     }
+  }
+
+  #sayNow(text: string): void {
+    const seconds = (performance.now() - this.#began) / 1_000;
+    this.#say(`${seconds.toFixed(0).padStart(4)} s  ${text}`);
+  }
+
+  #onBreaker(sink: string, to: BreakerChange, times: number): void {
+    this.#breakers[to] += times;
+    this.#sayNow(`breaker of ${sink}: ${to}${times > 1 ? ` (${times}×)` : ''}`);
   }
 
   #progress(): string {

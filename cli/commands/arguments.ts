@@ -12,6 +12,15 @@ export function numberIn(least: number, most: number): (text: string) => number 
   };
 }
 
+/** Parses an option that is any number, such as 2.5. @throws InvalidArgumentError naming the range. */
+export function amountIn(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() !== '' && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`a number from ${least} to ${most}`);
+  };
+}
+
 /** The first signal ends the input of a long run, which is then verified; a second one ends everything at once. */
 export function untilInterrupted(): AbortSignal {
   const interrupted = new AbortController();

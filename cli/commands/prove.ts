@@ -1,16 +1,17 @@
 import { randomInt } from 'node:crypto';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { downStack, resetStack, upStack } from '../../compose/stack.ts';
 import type { ProveKafka } from '../../prove/options.ts';
 import { runProve } from '../../prove/run-prove.ts';
+import { type FaultGroup, faultGroups } from '../../prove/schedule.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { loadAppConfig } from '../config.ts';
 import { EXIT_FAILURE, reportError } from '../errors.ts';
 import { kafkaOf } from '../product.ts';
 import { createStackView } from '../stack-view.ts';
-import { numberIn, untilInterrupted } from './arguments.ts';
+import { amountIn, numberIn, untilInterrupted } from './arguments.ts';
 
 interface CommandOptions {
   readonly minutes: number;
@@ -21,9 +22,24 @@ interface CommandOptions {
   readonly accounts: number;
   readonly dir?: string;
   readonly keepStack?: boolean;
+  readonly faults?: readonly FaultGroup[];
 }
 
 const MINUTE_MS = 60_000;
+/** Runs that last as long have outages and slow stores, too: they take some ten minutes once around. */
+const LONG_MINUTES = 15;
+
+function faultsOf({ faults, minutes }: CommandOptions): readonly FaultGroup[] {
+  return faults ?? (minutes >= LONG_MINUTES ? faultGroups : ['kill', 'freeze']);
+}
+
+function parseFaults(list: string): FaultGroup[] {
+  return list.split(',').map((name) => {
+    const group = faultGroups.find((one) => one === name.trim());
+    if (group === undefined) throw new InvalidArgumentError(`of: ${faultGroups.join(', ')}`);
+    return group;
+  });
+}
 
 async function openKafka(env: Readonly<Record<string, string>>): Promise<ProveKafka> {
   const { config } = await loadAppConfig({ env: { ...process.env, ...env } });
@@ -46,6 +62,7 @@ async function prove(given: CommandOptions): Promise<void> {
         accounts: given.accounts,
         dir: resolve(given.dir ?? `${config.stack.dir}-prove`),
         keepStack: given.keepStack === true,
+        faults: faultsOf(given),
       },
       {
         stdout: process.stdout,
@@ -78,7 +95,7 @@ export function proveCommand(): Command {
     .description(
       'kill and freeze workers, broker and stores under load, then count what is missing, twice or out of order',
     )
-    .option('--minutes <n>', 'how long load and faults last', numberIn(1, 1_440), 2)
+    .option('--minutes <n>', 'how long load and faults last', amountIn(1, 1_440), 2)
     .option(
       '--seed <n>',
       'repeat the input and the faults of an earlier run',
@@ -97,10 +114,15 @@ export function proveCommand(): Command {
       '--dir <directory>',
       'where its own engines keep their data, which it deletes first (default: stack.dir with -prove)',
     )
+    .option(
+      '--faults <groups>',
+      `what is done, of: ${faultGroups.join(', ')}; outage and slow are minutes of stores that are down, or answer seconds late (default: kill,freeze; all from ${LONG_MINUTES} minutes on)`,
+      parseFaults,
+    )
     .option('--keep-stack', 'leave the engines running at the end')
     .addHelpText(
       'after',
-      '\nExamples:\n  reachflow prove\n  reachflow prove --minutes 10 --workers 3\n  reachflow prove --seed 42\n',
+      '\nExamples:\n  reachflow prove\n  reachflow prove --minutes 10 --workers 3\n  reachflow prove --seed 42\n  reachflow prove --faults outage,slow --minutes 10\n',
     )
     .action(prove);
 }

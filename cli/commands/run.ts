@@ -84,7 +84,7 @@ async function runAlone(
         return reason;
       }),
     ]),
-    onReady: (webhookUrl) => void tellParent({ type: 'ready', webhookUrl }),
+    onReady: (reached) => void tellParent({ type: 'ready', ...reached }),
     stopTimeoutMs,
   });
   if (excess === undefined) return;
@@ -145,7 +145,7 @@ async function runWorker(
       worker,
       supervisorPort: supervisorPort(),
       until: Promise.race([asked, exceeded]),
-      onReady: (webhookUrl) => void tellParent({ type: 'ready', webhookUrl }),
+      onReady: (reached) => void tellParent({ type: 'ready', ...reached }),
       stopTimeoutMs,
     });
   } catch (error) {

@@ -3,7 +3,12 @@ import { z } from 'zod';
 /** What a worker tells its supervisor, and `reachflow run` the process that started it over IPC. */
 const messageSchema = z.discriminatedUnion('type', [
   /** It takes input and its tasks run. */
-  z.object({ type: z.literal('ready'), webhookUrl: z.string().optional() }),
+  z.object({
+    type: z.literal('ready'),
+    webhookUrl: z.string().optional(),
+    /** Where its health, metrics and status are. */
+    observabilityUrl: z.string().optional(),
+  }),
   /** It finishes what it has begun and ends, for a successor to take over. */
   z.object({ type: z.literal('draining'), reason: z.string() }),
   /** Why it ends. */

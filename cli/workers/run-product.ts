@@ -5,6 +5,12 @@ import { startObservability } from '../../runtime/observability/observability.ts
 import { type Product, type ProductConfig, startProduct } from '../product.ts';
 import { VERSION } from '../version.ts';
 
+/** Where a process that takes input is reached; what it does not offer is absent. */
+export interface ReachedAt {
+  readonly webhookUrl?: string;
+  readonly observabilityUrl?: string;
+}
+
 export interface RunProductOptions {
   readonly config: ProductConfig & { readonly observability: ObservabilityConfig };
   readonly logger: Logger;
@@ -16,7 +22,7 @@ export interface RunProductOptions {
   readonly supervisorPort?: number | undefined;
   /** Resolves, with the reason, when the process shall end. */
   readonly until: Promise<string>;
-  readonly onReady: (webhookUrl: string | undefined) => void;
+  readonly onReady: (reached: ReachedAt) => void;
   /** How long the stop may take before the process ends anyway, ms. What was not committed is done again. */
   readonly stopTimeoutMs: number;
 }
@@ -55,7 +61,7 @@ export async function runProduct(options: RunProductOptions): Promise<void> {
     const product = await Promise.race([starting, ended]);
     if (typeof product !== 'string') {
       observed.phase = 'running';
-      announce(product, options);
+      announce(product, observability.url, options);
     }
     logger.info({ reason: await ended }, 'stopping');
   } catch (error) {
@@ -72,10 +78,17 @@ export async function runProduct(options: RunProductOptions): Promise<void> {
   if (failure !== undefined) throw failure;
 }
 
-function announce({ connectors, engine }: Product, { logger, onReady }: RunProductOptions): void {
+function announce(
+  { connectors, engine }: Product,
+  observabilityUrl: string | undefined,
+  { logger, onReady }: RunProductOptions,
+): void {
   const webhookUrl = webhookUrlOf(connectors);
   logger.info({ webhookUrl, parts: engine.status().map(({ name }) => name) }, 'ready');
-  onReady(webhookUrl);
+  onReady({
+    ...(webhookUrl === undefined ? {} : { webhookUrl }),
+    ...(observabilityUrl === undefined ? {} : { observabilityUrl }),
+  });
 }
 
 function webhookUrlOf(connectors: readonly Connector[]): string | undefined {

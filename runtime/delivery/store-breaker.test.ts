@@ -14,13 +14,14 @@ const options = {
 function opened() {
   const time = { now: 5_000_000 };
   const clock: Clock = { now: () => time.now, sleep: async () => undefined, random: () => 0 };
-  const breaker = new StoreBreaker(options, clock);
+  const changes: string[] = [];
+  const breaker = new StoreBreaker(options, clock, (state) => changes.push(state));
   const write = (succeeded: boolean) => {
     const settle = breaker.enter();
     if (typeof settle === 'number') throw new Error('it is open');
     settle(succeeded);
   };
-  return { time, breaker, write };
+  return { time, breaker, changes, write };
 }
 
 describe('the breaker of a store', () => {
@@ -43,8 +44,9 @@ describe('the breaker of a store', () => {
   });
 
   it('lets three probes in at a time, and closes after five successes', () => {
-    const { time, breaker, write } = opened();
+    const { time, breaker, changes, write } = opened();
     for (let i = 0; i < 4; i += 1) write(false);
+    expect(changes).toEqual(['open']);
     time.now += 60_000;
     expect(breaker.state).toBe('half-open');
     const probes = [breaker.enter(), breaker.enter(), breaker.enter()];
@@ -54,10 +56,11 @@ describe('the breaker of a store', () => {
     expect(breaker.state).toBe('half-open');
     write(true);
     expect(breaker.state).toBe('closed');
+    expect(changes).toEqual(['open', 'half-open', 'closed']);
   });
 
   it('opens again when a probe fails; what began before counts no more', () => {
-    const { time, breaker, write } = opened();
+    const { time, breaker, changes, write } = opened();
     const slow = breaker.enter();
     for (let i = 0; i < 4; i += 1) write(false);
     time.now += 60_000;
@@ -66,5 +69,6 @@ describe('the breaker of a store', () => {
     expect(breaker.state).toBe('open');
     for (const late of [slow, probe]) if (typeof late === 'function') late(true);
     expect(breaker.state).toBe('open');
+    expect(changes).toEqual(['open', 'half-open', 'open']);
   });
 });

@@ -17,6 +17,9 @@ export interface BreakerOptions {
 
 export type BreakerState = 'closed' | 'half-open' | 'open';
 
+/** Called when the state changes: half open with the first probe, not when the time is up. */
+export type OnBreakerChange = (state: BreakerState) => void;
+
 const SLICES = 12;
 
 interface Slice {
@@ -33,17 +36,20 @@ interface Slice {
 export class StoreBreaker {
   readonly #options: BreakerOptions;
   readonly #clock: Clock;
+  readonly #onChange: OnBreakerChange | undefined;
   #slices: Slice[] = [];
   #openUntil = 0;
   #isOpen = false;
   #probing = 0;
   #successes = 0;
+  #isProbed = false;
   /** Grows when the state changes: what began before says nothing of the state after. */
   #turn = 0;
 
-  constructor(options: BreakerOptions, clock: Clock) {
+  constructor(options: BreakerOptions, clock: Clock, onChange?: OnBreakerChange) {
     this.#options = options;
     this.#clock = clock;
+    this.#onChange = onChange;
   }
 
   get state(): BreakerState {
@@ -62,6 +68,8 @@ export class StoreBreaker {
     if (now < this.#openUntil) return this.#openUntil - now;
     if (this.#probing >= this.#options.probes) return 100;
     this.#probing += 1;
+    if (!this.#isProbed) this.#onChange?.('half-open');
+    this.#isProbed = true;
     return (succeeded) => this.#settleProbe(turn, succeeded);
   }
 
@@ -94,12 +102,14 @@ export class StoreBreaker {
     if (this.#successes < this.#options.successesToClose) return;
     this.#isOpen = false;
     this.#begin();
+    this.#onChange?.('closed');
   }
 
   #open(): void {
     this.#isOpen = true;
     this.#openUntil = this.#clock.now() + this.#options.openMs;
     this.#begin();
+    this.#onChange?.('open');
   }
 
   #begin(): void {
@@ -107,5 +117,6 @@ export class StoreBreaker {
     this.#slices = [];
     this.#probing = 0;
     this.#successes = 0;
+    this.#isProbed = false;
   }
 }

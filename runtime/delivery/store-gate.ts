@@ -6,7 +6,7 @@ import type { BatchWork, Tracing } from '../observability/tracing.ts';
 import { type Clock, jittered } from './clock.ts';
 import type { DeliveryConfig } from './config.ts';
 import type { RecordResult, Sink, SinkBatch } from './sink.ts';
-import { StoreBreaker } from './store-breaker.ts';
+import { type BreakerState, StoreBreaker } from './store-breaker.ts';
 
 /** What a sink counts, in plain numbers. */
 export interface SinkCounts {
@@ -18,6 +18,8 @@ export interface SinkCounts {
   recordRetries: number;
   /** ms since the epoch of the oldest failure of the store that is not over; 0 when it is well. */
   sickSince: number;
+  /** How often the breaker got into a state. */
+  readonly breakerChanges: Record<BreakerState, number>;
 }
 
 /** What became of a batch. */
@@ -49,6 +51,7 @@ export class StoreGate {
     retries: 0,
     recordRetries: 0,
     sickSince: 0,
+    breakerChanges: { closed: 0, 'half-open': 0, open: 0 },
   };
   readonly #options: StoreGateOptions;
   readonly #writers: PQueue;
@@ -57,7 +60,8 @@ export class StoreGate {
   constructor(options: StoreGateOptions) {
     this.#options = options;
     this.#writers = new PQueue({ concurrency: Math.max(1, options.sink.writers) });
-    this.#breaker = new StoreBreaker(options.config.breaker, options.clock);
+    const { breaker } = options.config;
+    this.#breaker = new StoreBreaker(breaker, options.clock, (state) => this.#onBreaker(state));
   }
 
   get breaker(): StoreBreaker['state'] {
@@ -136,6 +140,20 @@ export class StoreGate {
     }
     trace?.fail(sick.error);
     return { results, sick: this.#noteSick(batch, sick.error) };
+  }
+
+  #onBreaker(state: BreakerState): void {
+    this.counts.breakerChanges[state] += 1;
+    const { logger, config } = this.#options;
+    if (state === 'open') {
+      const { openMs } = config.breaker;
+      logger.warn({ breaker: state, openMs }, 'most writes fail: the store is left alone');
+    } else {
+      logger.info(
+        { breaker: state },
+        state === 'closed' ? 'the store is well' : 'probing the store',
+      );
+    }
   }
 
   #noteSick(batch: SinkBatch, error: ReachflowError): ReachflowError {

@@ -9,6 +9,8 @@ export interface SinkCounts {
   readonly recordRetries: number;
   /** ms since the epoch; 0 when its store is well. */
   readonly sickSince: number;
+  /** How often the breaker got into a state. */
+  readonly breakerChanges: Readonly<Record<SinkStanding['breaker'], number>>;
 }
 
 /** How a sink stands: asked for at each scrape. */
@@ -173,6 +175,18 @@ export class DeliveryMetrics {
       'Breaker of the store: 0 closed, 1 half open, 2 open.',
       ({ standing }) => BREAKER_VALUES[standing().breaker],
     );
+    new Counter({
+      name: 'reachflow_sink_breaker_changes_total',
+      help: 'How often the breaker of the store opened, began to probe it (half-open), and closed.',
+      labelNames: ['sink', 'to'],
+      registers,
+      collect() {
+        this.reset();
+        for (const [sink, { counts }] of sinks)
+          for (const [to, times] of Object.entries(counts.breakerChanges))
+            this.inc({ sink, to }, times);
+      },
+    });
     gauge(
       'reachflow_sink_parked_keys',
       'Keys whose later records wait for one that is to be tried again.',

@@ -180,7 +180,11 @@ describe('delivery metrics', () => {
   it('count sinks, dead letters and webhooks', async () => {
     const { metrics, scraped } = setup();
     const sickSince = Date.now() - 3_000;
-    const own = { delivered: 4, deadLettered: 1, retries: 2, recordRetries: 3, sickSince };
+    const breakerChanges = { open: 2, 'half-open': 2, closed: 1 };
+    const own = {
+      ...{ delivered: 4, deadLettered: 1, retries: 2, recordRetries: 3 },
+      ...{ sickSince, breakerChanges },
+    };
     const standing = { breaker: 'half-open', parkedKeys: 1, parkedRecords: 3 } as const;
     const sink = metrics.delivery.sink('postgres', own, () => standing);
     sink.wrote(5, 250);

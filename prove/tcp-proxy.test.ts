@@ -81,4 +81,28 @@ describe('tcp proxy', () => {
     expect(performance.now() - start).toBeGreaterThan(110);
     socket.destroy();
   });
+
+  it('slowDown holds an answer back, whatever its length, and no question', async () => {
+    const BYTES = 4_000_000;
+    echo.removeAllListeners('connection');
+    echo.on('connection', (socket) => {
+      socket.on('error', () => undefined);
+      socket.on('data', () => socket.write(Buffer.alloc(BYTES)));
+    });
+    let late = 0;
+    proxy.slowDown(() => {
+      late += 1;
+      return 60;
+    });
+    const socket = await client();
+    const start = performance.now();
+    socket.write('a question');
+    let received = 0;
+    for await (const bytes of socket as AsyncIterable<Buffer>) {
+      received += bytes.length;
+      if (received === BYTES) break;
+    }
+    expect(performance.now() - start).toBeGreaterThan(55);
+    expect(late).toBe(1);
+  });
 });
