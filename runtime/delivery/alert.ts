@@ -72,7 +72,7 @@ export class RejectAlert {
     this.#post = deps.post ?? post;
   }
 
-  /** Counts records whose fate is known. */
+  /** Counts records of a batch whose fate is known, all at once: a part of it would be another share. */
   count(records: number, rejected: number): void {
     if (this.#config.url === undefined) return;
     const at = Math.floor(this.#clock.now() / SLICE_MS);

@@ -24,6 +24,8 @@ export interface LaneContext {
   deadLettered(codes: readonly string[]): void;
   /** Records are in the store, or settled there. */
   delivered(records: number): void;
+  /** A batch is done with: so many of it have found their end, and so many of these are in the DLQ. */
+  settled(records: number, rejected: number): void;
 }
 
 /** Unwinds a lane that has lost its partition or is stopped: nothing failed. */

@@ -34,6 +34,9 @@ export class LaneWork {
   readonly #parking: Parking;
   readonly #ended: AbortSignal;
   #sickRounds = 0;
+  /** Of the batch under way. Its good records are in the store after its bad ones are in the DLQ: told together. */
+  #delivered = 0;
+  #rejected = 0;
 
   constructor(context: LaneContext, parking: Parking, ended: AbortSignal) {
     this.#context = context;
@@ -62,7 +65,7 @@ export class LaneWork {
 
   /** @throws LaneEnded when it has to stop before all is settled; what the sink throws. */
   async settle(items: readonly Item[], range: OffsetRange): Promise<void> {
-    const { sink, gate, delivered } = this.#context;
+    const { sink, gate } = this.#context;
     const isTransactional = sink.mode === 'transactional';
     // Dead-lettered of a planned range, and still of its batch.
     const given = new Set<Item>();
@@ -72,8 +75,10 @@ export class LaneWork {
       const { results, sick } = await this.#write(left, range);
       const { kept, undelivered, removed } = await this.#sort(left, results, given);
       const isSettled = undelivered.length === 0 && sick === undefined;
-      if (isSettled && !(isTransactional && removed > 0))
-        return delivered(kept.length - given.size);
+      if (isSettled && !(isTransactional && removed > 0)) {
+        this.#deliver(kept.length - given.size);
+        break;
+      }
       if (sick !== undefined) {
         failures += 1;
         await gate.backOff(failures, this.#ended);
@@ -87,8 +92,9 @@ export class LaneWork {
       }
       // A planned range comes again as it was, or the store would take it for another, or the rest for the whole.
       left = sink.mode === 'planned' ? kept : undelivered;
-      delivered(kept.length - left.length);
+      this.#deliver(kept.length - left.length);
     }
+    this.#tellSettled();
   }
 
   /** Tries records of the retry topic once, each the first of its key. @throws as `settle`. */
@@ -123,7 +129,8 @@ export class LaneWork {
     }
     await this.#deadLetter(dead);
     for (const entry of resolved) this.#parking.resolve(entry);
-    this.#context.delivered(delivered);
+    this.#deliver(delivered);
+    this.#tellSettled();
     this.#sickRounds = sick === undefined ? 0 : this.#sickRounds + 1;
     if (sick !== undefined) await this.#context.gate.backOff(this.#sickRounds, this.#ended);
   }
@@ -198,6 +205,18 @@ export class LaneWork {
     if (failures.length === 0) return;
     await this.#publish(failures.map(deadLetter));
     this.#context.deadLettered(failures.map(({ error }) => error.code));
+    this.#rejected += failures.length;
+  }
+
+  #deliver(records: number): void {
+    this.#context.delivered(records);
+    this.#delivered += records;
+  }
+
+  #tellSettled(): void {
+    const [delivered, rejected] = [this.#delivered, this.#rejected];
+    [this.#delivered, this.#rejected] = [0, 0];
+    if (delivered + rejected > 0) this.#context.settled(delivered + rejected, rejected);
   }
 
   async #park(failures: readonly Failure[]): Promise<void> {

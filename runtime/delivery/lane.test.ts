@@ -85,6 +85,7 @@ describe('a lane', () => {
     const [source, retrySource] = [new Source(), new Source()];
     const positions = positionsOf(main);
     const failures: unknown[] = [];
+    const settled: [records: number, rejected: number][] = [];
     const lane = new Lane({
       topic: TOPIC,
       partition: 0,
@@ -102,6 +103,7 @@ describe('a lane', () => {
       publish,
       deadLettered: () => undefined,
       delivered: () => undefined,
+      settled: (...told) => settled.push(told),
       position: plannedPosition(positions),
       positions: { committed: async () => ({ ...(await positions.committed()), ...main }) },
       budget: new BufferBudget(1_000_000_000),
@@ -113,7 +115,7 @@ describe('a lane', () => {
     });
     lanes.push(lane);
     await until(() => source.sought.length > 0);
-    return { lane, source, retrySource, main, failures };
+    return { lane, source, retrySource, main, failures, settled };
   }
 
   async function until(isSo: () => boolean): Promise<void> {
@@ -136,6 +138,17 @@ describe('a lane', () => {
     lane.push({ records: records(0, 12_000), from: 0n, next: 12_000n, end: 12_000n });
     await until(() => lane.status().position === 12_000);
     expect(letters).toBe(12_000);
+  });
+
+  it('tells what is rejected with what is delivered of the same batch, or its share would be too large', async () => {
+    const { lane, settled } = await start((batch) =>
+      batch.records.map(({ offset }): RecordResult => {
+        return offset % 100n === 0n ? { status: 'rejected', error: bad } : DELIVERED;
+      }),
+    );
+    lane.push({ records: records(0, 12_000), from: 0n, next: 12_000n, end: 12_000n });
+    await until(() => lane.status().position === 12_000);
+    expect(settled).toEqual([[12_000, 120]]);
   });
 
   it('offers a planned range again as it was, with what was rejected of it, and dead-letters that once', async () => {

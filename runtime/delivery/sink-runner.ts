@@ -225,7 +225,10 @@ export class SinkRunner implements PartitionHandler {
         await Promise.all(records.map((record) => publisher.publishRaw(record)));
       },
       deadLettered: (codes) => this.#deadLettered(topic, codes),
-      delivered: (records) => this.#delivered(records),
+      delivered: (records) => {
+        this.#gate.counts.delivered += records;
+      },
+      settled: (records, rejected) => this.#alert.count(records, rejected),
       position: this.#positionOf(positions, topic, partition),
       positions,
       budget: this.#budget,
@@ -251,15 +254,9 @@ export class SinkRunner implements PartitionHandler {
     return committedPosition(positions);
   }
 
-  #delivered(records: number): void {
-    this.#gate.counts.delivered += records;
-    if (records > 0) this.#alert.count(records, 0);
-  }
-
   #deadLettered(topic: string, codes: readonly string[]): void {
     const { sink, metrics } = this.#options;
     this.#gate.counts.deadLettered += codes.length;
-    this.#alert.count(codes.length, codes.length);
     for (const code of codes) metrics?.delivery.deadLetter(topic, sink.name, code);
   }
 

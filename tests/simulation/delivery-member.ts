@@ -117,6 +117,7 @@ export class SimulatedMember {
       publish: (records) => broker.publish(records, isAlive),
       deadLettered: () => undefined,
       delivered: () => undefined,
+      settled: () => undefined,
       position: protocols[sink.mode](),
       positions,
       budget: new BufferBudget(config.bufferBytes),
