@@ -24,8 +24,10 @@ export const postgresConfigSchema = z.strictObject({
     .int()
     .min(100)
     .max(60_000)
-    .default(5_000)
-    .describe('How long to wait for a connection, ms.'),
+    .default(15_000)
+    .describe(
+      'How long to wait for a connection, ms. A server that is slow takes several slow answers to open one.',
+    ),
   statementTimeoutMs: z
     .int()
     .min(100)
