@@ -34,9 +34,10 @@ function faultsOf({ faults, minutes }: CommandOptions): readonly FaultGroup[] {
 }
 
 function parseFaults(list: string): FaultGroup[] {
+  if (list.trim() === 'none') return [];
   return list.split(',').map((name) => {
     const group = faultGroups.find((one) => one === name.trim());
-    if (group === undefined) throw new InvalidArgumentError(`of: ${faultGroups.join(', ')}`);
+    if (group === undefined) throw new InvalidArgumentError(`of: ${faultGroups.join(', ')}, or none`);
     return group;
   });
 }
@@ -116,7 +117,7 @@ export function proveCommand(): Command {
     )
     .option(
       '--faults <groups>',
-      `what is done, of: ${faultGroups.join(', ')}; outage and slow are minutes of stores that are down, or answer seconds late (default: kill,freeze; all from ${LONG_MINUTES} minutes on)`,
+      `what is done, of: ${faultGroups.join(', ')}, or none; outage and slow are minutes of stores that are down, or answer seconds late (default: kill,freeze; all from ${LONG_MINUTES} minutes on)`,
       parseFaults,
     )
     .option('--keep-stack', 'leave the engines running at the end')
