@@ -4,6 +4,7 @@ import { elasticsearchSink } from '../sinks/elasticsearch.ts';
 import { sinkJdbc } from '../sinks/jdbc.ts';
 import { sinkPostgres } from '../sinks/postgres.ts';
 import { redrive } from '../sinks/redrive.ts';
+import { freshness } from './freshness.ts';
 import { keys } from './keys.ts';
 import { latency } from './latency.ts';
 import { rebuild } from './rebuild.ts';
@@ -13,6 +14,6 @@ import { workers } from './workers.ts';
 
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
-  ...[t0, t1, restore, workers, latency, keys, replay, rebuild],
+  ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
 ];
