@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { heapFlags } from '../cli/workers/memory.ts';
+import { allocatorEnvironment, heapFlags } from '../cli/workers/memory.ts';
 import { type ProductProcess, startProductProcess } from '../demo/product.ts';
 import { errorMessage } from '../runtime/errors.ts';
 
@@ -14,7 +14,7 @@ export interface FleetOptions {
 }
 
 const RESTART_MS = 500;
-/** What `workers.memoryMb` is by default, MiB: a worker's heap is as under `reachflow run --workers`. */
+/** What `workers.memoryMb` is by default, MiB: a worker's memory is as under `reachflow run --workers`. */
 export const WORKER_MEMORY_MB = 512;
 
 /** Worker processes, each `reachflow run`: who ends is followed by a new one, as under any supervisor. */
@@ -102,7 +102,7 @@ export class Fleet {
     return startProductProcess({
       cliPath,
       execArgv: heapFlags(WORKER_MEMORY_MB),
-      env: env(worker),
+      env: { ...allocatorEnvironment(), ...env(worker) },
       logFile: logFile(worker),
       signal: this.#closing.signal,
     });

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
-import { heapFlags } from '../../cli/workers/memory.ts';
+import { allocatorEnvironment, heapFlags } from '../../cli/workers/memory.ts';
 import { signHmac } from '../../connectors/webhook/schemes/hmac.ts';
 import { type ProductProcess, startProductProcess } from '../../demo/product.ts';
 import { PROVE_SOURCE, proveSources } from '../../prove/load/webhook-load.ts';
@@ -153,7 +153,10 @@ async function measured(
     cliPath: CLI,
     args: ['--only', 'webhook,events,clickhouse'],
     execArgv: heapFlags(MEMORY_MB),
-    env: productEnvironment(environment, arena.name, directory, secret),
+    env: {
+      ...allocatorEnvironment(),
+      ...productEnvironment(environment, arena.name, directory, secret),
+    },
     logFile: join(directory, 'reachflow.log'),
   });
   try {

@@ -37,7 +37,8 @@ function parseFaults(list: string): FaultGroup[] {
   if (list.trim() === 'none') return [];
   return list.split(',').map((name) => {
     const group = faultGroups.find((one) => one === name.trim());
-    if (group === undefined) throw new InvalidArgumentError(`of: ${faultGroups.join(', ')}, or none`);
+    if (group === undefined)
+      throw new InvalidArgumentError(`of: ${faultGroups.join(', ')}, or none`);
     return group;
   });
 }

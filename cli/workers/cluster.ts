@@ -1,6 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
-import { heapFlags } from './memory.ts';
+import { allocatorEnvironment, heapFlags } from './memory.ts';
 import { parseMessage } from './messages.ts';
 import type { StartWorker, WorkerEvents } from './supervisor.ts';
 
@@ -33,6 +33,7 @@ export function clusterWorkers(
   });
   return (worker, events) => {
     const child = cluster.fork({
+      ...allocatorEnvironment(),
       [WORKER_ENV]: String(worker),
       ...(port === undefined ? {} : { [SUPERVISOR_PORT_ENV]: String(port) }),
     });

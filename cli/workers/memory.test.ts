@@ -68,20 +68,25 @@ describe('the memory of a worker', () => {
       process.stdout.write(process.pid + ' ');
       const sized = sizeOwnHeap(256);
       const { heap_size_limit: limit } = getHeapStatistics();
-      process.stdout.write(JSON.stringify({ sized, limit, args: process.argv.slice(2) }));
+      const arenas = process.env.MALLOC_ARENA_MAX;
+      process.stdout.write(JSON.stringify({ sized, limit, arenas, args: process.argv.slice(2) }));
     `;
     const directory = mkdtempSync(join(tmpdir(), 'reachflow-heap-'));
     const file = join(directory, 'main.mjs');
     writeFileSync(file, script);
-    const run = (flags: readonly string[]) => {
-      const { stdout } = spawnSync(process.execPath, [...flags, file, 'a b'], { encoding: 'utf8' });
+    const run = (flags: readonly string[], arenas: Record<string, string> = {}) => {
+      const { MALLOC_ARENA_MAX: _, ...inherited } = process.env;
+      const env = { ...inherited, ...arenas };
+      const args = [...flags, file, 'a b'];
+      const { stdout } = spawnSync(process.execPath, args, { encoding: 'utf8', env });
       const [, first, second, json] = /^(\d+) (?:(\d+) )?(\{.*)$/.exec(stdout) ?? [];
       return { pids: [first, second], result: JSON.parse(json ?? '{}') };
     };
     const { pids, result } = run([]);
     expect(pids[1], 'it began again, as the same process').toBe(pids[0]);
-    expect(result).toMatchObject({ sized: true, args: ['a b'] });
+    expect(result).toMatchObject({ sized: true, arenas: '2', args: ['a b'] });
     expect(result.limit).toBeLessThan(256 * MIB);
+    expect(run([], { MALLOC_ARENA_MAX: '5' }).result.arenas, 'somebody has set it').toBe('5');
     const given = run(['--max-old-space-size=1000']);
     expect(given.pids[1], 'somebody has sized it').toBeUndefined();
     expect(given.result.sized).toBe(false);

@@ -24,6 +24,20 @@ export function heapFlags(memoryMb: number): string[] {
   return [`--max-old-space-size=${oldSpaceMb(memoryMb)}`, `--max-semi-space-size=${semiSpace}`];
 }
 
+/** Malloc arenas of a worker. */
+const ARENAS = '2';
+
+/**
+ * Environment of a worker, read by the C library when it starts. glibc gives threads up to eight arenas per core, and
+ * each keeps what was freed in it: buffers that come in one thread and go in another then grow a worker for as long as
+ * it runs, most of all after a store was away (mallopt(3), M_ARENA_MAX). Who sets it decides; other libraries pass it over.
+ */
+export function allocatorEnvironment(
+  env: Readonly<NodeJS.ProcessEnv> = process.env,
+): Record<string, string> {
+  return { MALLOC_ARENA_MAX: env['MALLOC_ARENA_MAX'] ?? ARENAS };
+}
+
 /** By Node's own options. */
 function hasSizedHeap(): boolean {
   const options = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(' ')];
@@ -31,7 +45,7 @@ function hasSizedHeap(): boolean {
 }
 
 /**
- * Gives this process, which works without a supervisor, the heap of a worker: V8 sizes it when it starts, so the process
+ * Gives this process, which works without a supervisor, the memory of a worker: V8 sizes it when it starts, so the process
  * begins again in its own place, by execve(2), with its pid, its streams and its arguments. Call it before anything is
  * open. Does not return then. A heap that somebody has sized is left as it is; as is that of a child with an IPC channel,
  * which would be lost, and on a platform without execve.
@@ -42,7 +56,8 @@ export function sizeOwnHeap(memoryMb: number): boolean {
   if (flags.every((flag) => process.execArgv.includes(flag))) return true;
   if (hasSizedHeap() || process.connected || process.execve === undefined) return false;
   const args = [...flags, ...process.execArgv, ...process.argv.slice(1)];
-  return process.execve(process.execPath, [process.execPath, ...args], process.env);
+  const env = { ...process.env, ...allocatorEnvironment() };
+  return process.execve(process.execPath, [process.execPath, ...args], env);
 }
 
 function oldSpaceMb(memoryMb: number): number {
