@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { StackEndpoints } from '../compose/endpoints.ts';
 import { seededRandom } from '../demo/input/random.ts';
 import { ClickhouseCounter } from './count/clickhouse.ts';
@@ -154,12 +155,14 @@ class Run {
     }
   }
 
-  /** Load and faults, for the time given. */
+  /** Load and faults, for the time given, or for as long as the faults take. */
   async #play(): Promise<void> {
     const { durationMs, seed, dir, faults: groups } = this.#options;
     const plan = planFaults(seededRandom(seed), { durationMs, sessionMs: SESSION_MS, groups });
-    this.#say(`Load for ${Math.round(durationMs / 1_000)} s, with up to ${plan.length} faults.`);
-    const ended = AbortSignal.any([this.#deps.interrupted, AbortSignal.timeout(durationMs)]);
+    this.#say(`Load for ${Math.round(durationMs / 1_000)} s, with ${plan.length} faults.`);
+    const { interrupted } = this.#deps;
+    const over = new AbortController();
+    const ended = AbortSignal.any([interrupted, over.signal]);
     const timer = setInterval(() => this.#sayNow(this.#progress()), SAY_MS);
     try {
       const load = [this.#ledger.run(ended), this.#webhooks.run(ended, GRACE_MS)];
@@ -169,11 +172,14 @@ class Run {
         links: this.#links,
         random: seededRandom(seed + 3),
         onFault: (text) => this.#sayNow(text),
-        durationMs,
         signal: ended,
       });
+      const left = Math.max(0, this.#began + durationMs - performance.now());
+      await delay(left, undefined, { signal: ended }).catch(() => undefined);
+      over.abort();
       await Promise.all(load);
     } finally {
+      over.abort();
       clearInterval(timer);
     }
   }

@@ -108,7 +108,7 @@ export interface PlanOptions {
 /**
  * The faults of a run, one after the other: every kind and engine of the groups once before any comes again, in random
  * order, but what hits all stores at once first, since a short run has time for little more. The same seed and options
- * give the same plan; where engines are slow to start, its end is left out.
+ * give the same plan; where engines are slow to start, it takes longer than it says.
  */
 export function planFaults(
   random: Random,

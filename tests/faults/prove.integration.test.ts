@@ -57,4 +57,22 @@ describe('reachflow prove', { timeout: TIMEOUT_MS }, () => {
       expect(output).toMatch(new RegExp(`${store} +balances = sums of the history`));
     }
   });
+
+  it('finds every store right after a minute without stores and half a minute of slow ones, in 512 MiB', async () => {
+    const faults = ['--faults', 'outage,slow', '--minutes', '2'];
+    const load = ['--workers', '1', '--webhooks', '300', '--transactions', '100'];
+    const { code, output } = await reachflow(['prove', '--dir', dir, ...faults, ...load]);
+    expect(code, output).toBe(0);
+    expect(output).toContain('Proved for this run');
+    expect(output).toContain('0 dead letters, 0 workers ended by themselves');
+    expect(output).toContain('postgres, clickhouse, elasticsearch down for 60.0 s');
+    expect(output).toContain('postgres, clickhouse, elasticsearch slow for 30.0 s');
+    for (const sink of ['postgres', 'clickhouse', 'elasticsearch']) {
+      // By default it stays open for a minute, then probes with three writes, and wants five to succeed.
+      for (const state of ['open', 'half-open', 'closed'])
+        expect(output).toContain(`breaker of ${sink}: ${state}`);
+    }
+    const peak = Number(/a worker took (\d+) MiB at most/.exec(output)?.[1]);
+    expect(peak, output).toBeLessThanOrEqual(512);
+  });
 });
