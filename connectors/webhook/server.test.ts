@@ -9,8 +9,7 @@ import {
   NOW,
   OLD_SECRET,
   SECRET,
-  silent,
-  testConfig,
+  serverDeps,
 } from './fixtures.ts';
 import { signGithub } from './schemes/github.ts';
 import { signHmac } from './schemes/hmac.ts';
@@ -30,15 +29,7 @@ beforeEach(() => {
 });
 
 function server(overrides: Partial<WebhookConfig> = {}) {
-  return buildWebhookServer({
-    config: testConfig(overrides),
-    publisher,
-    logger: silent,
-    clock: () => NOW,
-    isStopping: () => false,
-    unready: () => undefined,
-    onPublished: () => undefined,
-  });
+  return buildWebhookServer(serverDeps(publisher, overrides));
 }
 
 type Body = string | Buffer;
@@ -169,10 +160,18 @@ describe('a refused webhook publishes nothing and says why', () => {
     });
   });
 
-  it('404: another path or method', async () => {
+  it('404: another path; 405: another method', async () => {
     const app = server();
-    const get = app.inject({ method: 'GET', url: '/webhooks/ingest/shop' });
-    expect(await refused(get)).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    const nowhere = app.inject({ method: 'GET', url: '/webhooks' });
+    expect(await refused(nowhere)).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const) {
+      const other = app.inject({ method, url: '/webhooks/ingest/shop?x=1' });
+      expect(await refused(other)).toMatchObject({
+        status: 405,
+        code: 'METHOD_NOT_ALLOWED',
+        headers: { allow: 'POST' },
+      });
+    }
   });
 
   it('413: one byte over the limit; the limit itself is accepted', async () => {
@@ -335,7 +334,7 @@ describe('whatever comes', () => {
       fc.asyncProperty(
         fc.oneof(
           fc.uint8Array({ maxLength: 60 }),
-          fc.json().map((json) => Buffer.from(json)),
+          fc.json().map((json) => Buffer.from(`{"value":${json}}`)),
         ),
         async (bytes) => {
           publisher.published.length = 0;
