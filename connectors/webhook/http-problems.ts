@@ -66,6 +66,8 @@ export function sendProblem(
   }
   void reply
     .headers(problem.headers)
+    // Errors of the framework itself pass by the hook that sets it.
+    .header('x-request-id', request.id)
     .code(problem.status)
     .type(PROBLEM_JSON)
     .send(JSON.stringify(problemDocument(problem, request.id)));

@@ -48,9 +48,6 @@ export function buildWebhookServer(deps: WebhookServerDeps): FastifyInstance {
   app.setErrorHandler((error, request, reply) => {
     sendProblem(deps.logger, toProblem(error), request, reply);
   });
-  app.setNotFoundHandler((request) => {
-    throw unrouted(request);
-  });
   void app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -75,7 +72,8 @@ export function buildWebhookServer(deps: WebhookServerDeps): FastifyInstance {
 }
 
 function addHooks(app: FastifyInstance, deps: WebhookServerDeps): void {
-  app.addHook('onRequest', async ({ raw: { headers, httpVersion } }) => {
+  app.addHook('onRequest', async (request) => {
+    const { headers, httpVersion } = request.raw;
     if (headers.host === undefined && httpVersion === '1.1') {
       throw new ProblemError('the request has no Host header', {
         status: 400,
@@ -83,6 +81,8 @@ function addHooks(app: FastifyInstance, deps: WebhookServerDeps): void {
         hint: 'Send a Host header: HTTP/1.1 requires it.',
       });
     }
+    // Here, not when the request is handled: what else is wrong with it does not matter.
+    if (request.is404) throw unrouted(request);
   });
   app.addHook('onSend', async (request, reply) => {
     void reply.header('x-request-id', request.id);
