@@ -19,6 +19,15 @@ export type ParsedBody =
       readonly position: TextPosition;
     };
 
+/** Where a text begins in the body that it is part of. */
+export interface TextOrigin {
+  /** 1-based. */
+  readonly line: number;
+  /** 0-based. */
+  readonly byte: number;
+}
+
+const START: TextOrigin = { line: 1, byte: 0 };
 const LF = 0x0a;
 
 /** Line and column of a byte offset. The bytes before it must be valid UTF-8. */
@@ -70,32 +79,47 @@ function describeByte(bytes: Uint8Array, at: number): string {
  * Parses a body as JSON. The text is what goes on; the value is only looked into. Members named `__proto__` or
  * `constructor` are own properties of the value and harmless: nothing merges or assigns it.
  * @param maxDepth deepest nesting that is parsed.
+ * @param origin where the bytes begin, when they are one line of a body: positions are those in the body.
  */
-export function parseBody(bytes: Buffer, maxDepth: number): ParsedBody {
+export function parseBody(bytes: Buffer, maxDepth: number, origin = START): ParsedBody {
   if (!isUtf8(bytes)) {
     const byte = firstInvalidUtf8(bytes);
-    return fault(bytes, 'UTF8_INVALID', byte, `not UTF-8: unexpected ${describeByte(bytes, byte)}`);
+    return fault(
+      bytes,
+      origin,
+      'UTF8_INVALID',
+      byte,
+      `not UTF-8: unexpected ${describeByte(bytes, byte)}`,
+    );
   }
   const deep = firstTooDeep(bytes, maxDepth);
   if (deep !== undefined) {
-    return fault(bytes, 'JSON_TOO_DEEP', deep, `nested deeper than ${maxDepth} levels`);
+    return fault(bytes, origin, 'JSON_TOO_DEEP', deep, `nested deeper than ${maxDepth} levels`);
   }
   const text = bytes.toString('utf8');
   try {
     return { ok: true, text, value: JSON.parse(text) as unknown };
   } catch {
     const byte = firstJsonFault(bytes) ?? bytes.length;
-    return fault(bytes, 'JSON_INVALID', byte, `not JSON: unexpected ${describeByte(bytes, byte)}`);
+    return fault(
+      bytes,
+      origin,
+      'JSON_INVALID',
+      byte,
+      `not JSON: unexpected ${describeByte(bytes, byte)}`,
+    );
   }
 }
 
 function fault(
   bytes: Uint8Array,
+  origin: TextOrigin,
   code: 'JSON_INVALID' | 'UTF8_INVALID' | 'JSON_TOO_DEEP',
   byte: number,
   what: string,
 ): ParsedBody {
-  const position = positionOf(bytes, byte);
-  const where = `line ${position.line}, column ${position.column} (byte ${byte})`;
+  const { line, column } = positionOf(bytes, byte);
+  const position = { line: line + origin.line - 1, column, byte: byte + origin.byte };
+  const where = `line ${position.line}, column ${column} (byte ${position.byte})`;
   return { ok: false, code, reason: `the body is ${what} at ${where}`, position };
 }

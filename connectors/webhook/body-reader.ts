@@ -18,7 +18,9 @@ export interface BodyReader {
    * @throws ProblemError 413 BODY_TOO_LARGE, 503 OVERLOADED; what the stream fails with when the sender aborts.
    */
   read(headers: IncomingHttpHeaders, payload: Readable): Promise<Buffer>;
-  /** Give back what `read` returned, once it is no longer needed. */
+  /** Counts what was made of a body against the budget, until `release`. @throws ProblemError 503 OVERLOADED. */
+  hold(body: Buffer): void;
+  /** Give back what `read` returned or `hold` took, once it is no longer needed. */
   release(body: Buffer): void;
 }
 
@@ -66,6 +68,10 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
       } finally {
         if (!isRead) buffered -= held;
       }
+    },
+    hold(body) {
+      if (buffered + body.length > limits.maxBufferedBytes) throw overloaded();
+      buffered += body.length;
     },
     release(body) {
       buffered -= body.length;

@@ -1,63 +1,6 @@
 import { z } from 'zod';
-
-const jsonPointer = z
-  .string()
-  .regex(/^(\/([^~/]|~[01])*)+$/, 'an RFC 6901 pointer such as /data/id');
-
-const secrets = z
-  .array(z.string().min(16, 'at least 16 characters'))
-  .min(1)
-  .max(8)
-  .meta({ secret: true })
-  .describe('Active signing secrets: add the new one, switch the sender, then remove the old one.');
-
-/** What every kind of source has in common: where in the payload to find what the record is about. */
-const sourceFields = {
-  secrets,
-  tenant: z
-    .string()
-    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/)
-    .optional()
-    .describe(
-      'Tenant of every event of the source, unless tenantPointer finds one in the payload.',
-    ),
-  tenantPointer: jsonPointer
-    .optional()
-    .describe('Where the payload names its tenant; without a value there, `tenant` applies.'),
-  eventTypePointer: jsonPointer
-    .optional()
-    .describe("Where the payload names the event's type, for senders that send no header for it."),
-  occurredAtPointer: jsonPointer
-    .optional()
-    .describe('Where the payload says when it happened: ISO 8601, or unix time in s or ms.'),
-};
-
-/** The first pointer with a string or a number wins; without any, the event type stands in. */
-function entityPointers(...defaults: string[]) {
-  return z
-    .array(jsonPointer)
-    .max(8)
-    .default(defaults)
-    .describe('Where the payload names what the event is about: the record key, after the tenant.');
-}
-
-const hmacSource = z.strictObject({
-  scheme: z.literal('hmac').describe("Reachflow's own: HMAC-SHA256 over `<timestamp>.<body>`."),
-  ...sourceFields,
-  entityPointers: entityPointers('/entity_id', '/id'),
-});
-
-const githubSource = z.strictObject({
-  scheme: z.literal('github').describe("GitHub's X-Hub-Signature-256."),
-  ...sourceFields,
-  entityPointers: entityPointers('/repository/full_name', '/organization/login', '/sender/login'),
-});
-
-const sourceConfigSchema = z
-  .discriminatedUnion('scheme', [hmacSource, githubSource])
-  .refine((source) => source.tenant !== undefined || source.tenantPointer !== undefined, {
-    message: 'a source needs `tenant`, `tenantPointer` or both',
-  });
+import { limitsConfigSchema } from './limits-config.ts';
+import { sourceConfigSchema } from './source-config.ts';
 
 const MIB = 1_048_576;
 
@@ -76,6 +19,12 @@ export const webhookConfigSchema = z.strictObject({
     .min(5 * MIB)
     .default(128 * MIB)
     .describe('Bodies in memory at one time, bytes; beyond it new ones are answered with 503.'),
+  maxBatchEvents: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(1_000)
+    .describe('Events of one request, at most; more are answered with 413.'),
   maxConnections: z.int().min(1).default(4_096).describe('Open connections; more are refused.'),
   maxDepth: z.int().min(1).max(1_000).default(100).describe('Deepest accepted nesting of JSON.'),
   replayWindowSeconds: z
@@ -105,6 +54,16 @@ export const webhookConfigSchema = z.strictObject({
     .min(100)
     .default(10_000)
     .describe('How long a stop waits for accepted requests before it cuts their connections, ms.'),
+  secretsReloadMs: z
+    .int()
+    .min(100)
+    .default(5_000)
+    .describe('How often secretsFile is looked at for changes, ms. SIGHUP looks at once.'),
+  trustedProxies: z
+    .array(z.union([z.cidrv4(), z.cidrv6()]))
+    .default([])
+    .describe('Proxies, as CIDR, whose X-Forwarded-For names the client.'),
+  limits: limitsConfigSchema.prefault({}),
   sources: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'lower-case letters, digits, - and _'),
@@ -115,4 +74,3 @@ export const webhookConfigSchema = z.strictObject({
 });
 
 export type WebhookConfig = z.infer<typeof webhookConfigSchema>;
-export type WebhookSource = z.infer<typeof sourceConfigSchema>;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { type WebhookSource, webhookConfigSchema } from './config.ts';
+import { webhookConfigSchema } from './config.ts';
 import { atPointer, extractFacts } from './extract.ts';
+import type { WebhookSource } from './source-config.ts';
 
 function source(fields: Record<string, unknown>): WebhookSource {
   const secrets = ['at-least-sixteen-characters'];
@@ -31,16 +32,20 @@ describe('extractFacts', () => {
 
   it('takes the first pointer that finds something', () => {
     const pointers = { tenant: 't', entityPointers: ['/a', '/b'] };
-    expect(extractFacts(source(pointers), { a: '', b: 42 }, verified).entityId).toBe('42');
-    expect(extractFacts(source(pointers), { a: { b: 1 } }, verified).entityId).toBe('order.paid');
-    expect(extractFacts(source(pointers), 'text', verified).entityId).toBe('order.paid');
+    expect(extractFacts(source(pointers), { value: { a: '', b: 42 } }, verified).entityId).toBe(
+      '42',
+    );
+    expect(extractFacts(source(pointers), { value: { a: { b: 1 } } }, verified).entityId).toBe(
+      'order.paid',
+    );
+    expect(extractFacts(source(pointers), { value: 'text' }, verified).entityId).toBe('order.paid');
   });
 
   it('prefers the tenant of the payload, and refuses one that could not be a key', () => {
     const both = source({ tenant: 'fallback', tenantPointer: '/t' });
-    expect(extractFacts(both, { t: 'acme' }, verified).tenantId).toBe('acme');
-    expect(extractFacts(both, {}, verified).tenantId).toBe('fallback');
-    expect(extractFacts(both, { t: 'a:b' }, verified).tenantId).toBeUndefined();
+    expect(extractFacts(both, { value: { t: 'acme' } }, verified).tenantId).toBe('acme');
+    expect(extractFacts(both, { value: {} }, verified).tenantId).toBe('fallback');
+    expect(extractFacts(both, { value: { t: 'a:b' } }, verified).tenantId).toBeUndefined();
   });
 
   it.each([
@@ -53,13 +58,15 @@ describe('extractFacts', () => {
     [undefined, 1_000],
   ])('reads the time %s', (at, expected) => {
     const timed = source({ tenant: 't', occurredAtPointer: '/at' });
-    expect(extractFacts(timed, { at }, verified).occurredAt).toBe(expected);
+    expect(extractFacts(timed, { value: { at } }, verified).occurredAt).toBe(expected);
   });
 
   it('takes the event type of the payload when no header has one', () => {
     const typed = source({ tenant: 't', eventTypePointer: '/type' });
-    expect(extractFacts(typed, { type: 'x' }, { eventType: undefined }).eventType).toBe('x');
-    expect(extractFacts(typed, {}, { eventType: undefined }).eventType).toBeUndefined();
+    expect(extractFacts(typed, { value: { type: 'x' } }, { eventType: undefined }).eventType).toBe(
+      'x',
+    );
+    expect(extractFacts(typed, { value: {} }, { eventType: undefined }).eventType).toBeUndefined();
   });
 });
 

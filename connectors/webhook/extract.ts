@@ -1,4 +1,5 @@
-import type { WebhookSource } from './config.ts';
+import type { ReceivedEvent } from './events.ts';
+import type { WebhookSource } from './source-config.ts';
 
 /** What a record needs to know of its payload. */
 export interface PayloadFacts {
@@ -29,15 +30,19 @@ export function atPointer(value: unknown, pointer: string): unknown {
   return at;
 }
 
-/** A non-empty text of bounded length; numbers count as text, since ids come as either. */
-function textAt(
+/**
+ * A non-empty text of bounded length; numbers count as text, since ids come as either. An integer beyond 2^53 does not:
+ * it was rounded when it was parsed, and two entities would become one.
+ */
+export function textAt(
   value: unknown,
   pointer: string | undefined,
   maxLength: number,
 ): string | undefined {
   if (pointer === undefined) return undefined;
   const found = atPointer(value, pointer);
-  const text = typeof found === 'number' ? String(found) : found;
+  const isExact = typeof found === 'number' && Math.abs(found) <= Number.MAX_SAFE_INTEGER;
+  const text = isExact ? String(found) : found;
   if (typeof text !== 'string' || text === '' || text.length > maxLength) return undefined;
   return text.toWellFormed();
 }
@@ -53,25 +58,50 @@ function timeAt(value: unknown, pointer: string | undefined): number | undefined
   return Math.round(found < FIRST_MILLISECONDS ? found * 1_000 : found);
 }
 
+/** What the request as a whole says, for all of its events. */
+export interface RequestFacts {
+  readonly eventType: string | undefined;
+  /** ms since the epoch. */
+  readonly occurredAt?: number;
+  /** The value of `tenantHeader`. */
+  readonly tenant?: string | undefined;
+}
+
 /**
  * Reads what the source's configuration points at. An entity that the payload does not name becomes the event
  * type: such events stay in order among themselves, under one key of the tenant.
+ *
+ * Of a CloudEvent, the pointers look into `data`, as if it had been sent alone (the tenant may be an extension, too);
+ * `type`, `subject` and `time` say the rest.
  */
 export function extractFacts(
   source: WebhookSource,
-  value: unknown,
-  verified: { readonly eventType: string | undefined; readonly occurredAt?: number },
+  { value, cloudEvent }: Pick<ReceivedEvent, 'value' | 'cloudEvent'>,
+  request: RequestFacts,
 ): PayloadFacts {
-  const tenant = textAt(value, source.tenantPointer, 128) ?? source.tenant;
-  const eventType = verified.eventType ?? textAt(value, source.eventTypePointer, MAX_EVENT_TYPE);
+  const payload = cloudEvent === undefined ? value : cloudEvent.data;
+  const tenant =
+    textAt(payload, source.tenantPointer, 128) ??
+    textAt(cloudEvent, source.tenantPointer, 128) ??
+    request.tenant ??
+    source.tenant;
+  const eventType =
+    textAt(cloudEvent, '/type', MAX_EVENT_TYPE) ??
+    request.eventType ??
+    textAt(payload, source.eventTypePointer, MAX_EVENT_TYPE);
   let entityId: string | undefined;
   for (const pointer of source.entityPointers) {
-    entityId ??= textAt(value, pointer, MAX_ENTITY_ID);
+    entityId ??= textAt(payload, pointer, MAX_ENTITY_ID);
   }
+  entityId ??= textAt(cloudEvent, '/subject', MAX_ENTITY_ID);
   return {
     tenantId: tenant !== undefined && TENANT.test(tenant) ? tenant : undefined,
     eventType,
     entityId: entityId ?? eventType ?? 'unknown',
-    occurredAt: timeAt(value, source.occurredAtPointer) ?? verified.occurredAt ?? null,
+    occurredAt:
+      timeAt(payload, source.occurredAtPointer) ??
+      timeAt(cloudEvent, '/time') ??
+      request.occurredAt ??
+      null,
   };
 }

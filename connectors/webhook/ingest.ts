@@ -1,20 +1,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
-import type { Publication, Publisher } from '../../runtime/kafka/publisher.ts';
-import { parseBody } from './body-json.ts';
-import type { WebhookConfig, WebhookSource } from './config.ts';
-import { extractFacts, type PayloadFacts } from './extract.ts';
+import type { Publisher } from '../../runtime/kafka/publisher.ts';
+import type { WebhookConfig } from './config.ts';
 import { ProblemError } from './problem.ts';
+import type { WebhookPublication } from './receive.ts';
 import { schemes } from './schemes/index.ts';
 import type { Verification } from './schemes/scheme.ts';
+import type { WebhookSource } from './source-config.ts';
 
 export interface IngestRequest {
-  readonly sourceName: string;
   readonly headers: IncomingHttpHeaders;
   readonly rawBody: Buffer;
 }
-
-type WebhookPublication = Publication<'webhook.received'>;
 
 /** The configured source of a name. @throws ProblemError 404 SOURCE_UNKNOWN. */
 export function sourceOf(config: WebhookConfig, name: string): WebhookSource {
@@ -27,85 +24,28 @@ export function sourceOf(config: WebhookConfig, name: string): WebhookSource {
   });
 }
 
-function verify(
-  config: WebhookConfig,
-  source: WebhookSource,
+/**
+ * Checks the signature over the bytes as they came, compressed if they were.
+ * @param secrets all that are active for the source.
+ * @throws ProblemError 401, or 400 when what has to be signed is not there.
+ */
+export function verify(
+  config: Pick<WebhookConfig, 'replayWindowSeconds'>,
+  source: Pick<WebhookSource, 'scheme'>,
+  secrets: readonly string[],
   request: IngestRequest,
   nowMs: number,
 ): Extract<Verification, { ok: true }> {
   const verified = schemes[source.scheme].verify({
     headers: request.headers,
     rawBody: request.rawBody,
-    secrets: source.secrets,
+    secrets,
     nowMs,
     windowMs: config.replayWindowSeconds * 1_000,
   });
   if (verified.ok) return verified;
   const { status, code, hint } = verified;
   throw new ProblemError(verified.reason, { status, code, hint });
-}
-
-function parse(config: WebhookConfig, request: IngestRequest): { text: string; value: unknown } {
-  const parsed = parseBody(request.rawBody, config.maxDepth);
-  if (parsed.ok) return parsed;
-  const isForm = request.headers['content-type']?.startsWith('application/x-www-form-urlencoded');
-  throw new ProblemError(parsed.reason, {
-    status: 400,
-    code: parsed.code,
-    hint:
-      isForm === true
-        ? 'The sender posts a form: set its content type to application/json.'
-        : 'Send one JSON document in UTF-8.',
-    extensions: { position: parsed.position },
-  });
-}
-
-function requireFacts(facts: PayloadFacts): PayloadFacts & { tenantId: string; eventType: string } {
-  const { tenantId, eventType } = facts;
-  if (eventType === undefined) {
-    throw new ProblemError('neither a header nor the payload names the type of the event', {
-      status: 400,
-      code: 'EVENT_TYPE_MISSING',
-      hint: "Send the scheme's event header, or point eventTypePointer of the source at it.",
-    });
-  }
-  if (tenantId === undefined) {
-    throw new ProblemError('the payload names no usable tenant, and the source has no own one', {
-      status: 422,
-      code: 'TENANT_MISSING',
-      hint: 'Fill the member that tenantPointer of the source points at, or configure a tenant.',
-    });
-  }
-  return { ...facts, tenantId, eventType };
-}
-
-/**
- * Turns a request into the record to publish: signature, then JSON, then what the payload is about.
- * @throws ProblemError for each reason not to accept it.
- */
-export function toPublication(
-  config: WebhookConfig,
-  request: IngestRequest,
-  nowMs: number,
-): WebhookPublication {
-  const source = sourceOf(config, request.sourceName);
-  const verified = verify(config, source, request, nowMs);
-  const { text, value } = parse(config, request);
-  const facts = requireFacts(extractFacts(source, value, verified));
-  return {
-    key: `${facts.tenantId}:${facts.entityId}`,
-    value: {
-      event_id: `${request.sourceName}:${verified.deliveryId}`,
-      tenant_id: facts.tenantId,
-      source: request.sourceName,
-      event_type: facts.eventType,
-      delivery_id: verified.deliveryId,
-      entity_id: facts.entityId,
-      occurred_at: facts.occurredAt,
-      received_at: nowMs,
-      payload: text,
-    },
-  };
 }
 
 function unavailable(

@@ -7,6 +7,8 @@ export interface ProblemOptions {
   readonly hint: string;
   /** Seconds after which to try again: the Retry-After header. */
   readonly retryAfterSeconds?: number;
+  /** Further headers of the answer. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Further members of the problem document, e.g. `position`. */
   readonly extensions?: Readonly<Record<string, unknown>>;
   readonly cause?: unknown;
@@ -17,6 +19,7 @@ export class ProblemError extends ReachflowError {
   readonly status: number;
   readonly retryAfterSeconds: number | undefined;
   readonly extensions: Readonly<Record<string, unknown>>;
+  readonly headers: Readonly<Record<string, string>>;
 
   constructor(detail: string, options: ProblemOptions) {
     const domain: ErrorDomain =
@@ -32,6 +35,7 @@ export class ProblemError extends ReachflowError {
     this.status = options.status;
     this.retryAfterSeconds = options.retryAfterSeconds;
     this.extensions = options.extensions ?? {};
+    this.headers = options.headers ?? {};
   }
 }
 

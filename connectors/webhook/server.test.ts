@@ -1,5 +1,4 @@
 import { createRequire } from 'node:module';
-import fc from 'fast-check';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { WebhookConfig } from './config.ts';
 import {
@@ -9,8 +8,7 @@ import {
   NOW,
   OLD_SECRET,
   SECRET,
-  silent,
-  testConfig,
+  serverDeps,
 } from './fixtures.ts';
 import { signGithub } from './schemes/github.ts';
 import { signHmac } from './schemes/hmac.ts';
@@ -30,15 +28,7 @@ beforeEach(() => {
 });
 
 function server(overrides: Partial<WebhookConfig> = {}) {
-  return buildWebhookServer({
-    config: testConfig(overrides),
-    publisher,
-    logger: silent,
-    clock: () => NOW,
-    isStopping: () => false,
-    unready: () => undefined,
-    onPublished: () => undefined,
-  });
+  return buildWebhookServer(serverDeps(publisher, overrides));
 }
 
 type Body = string | Buffer;
@@ -169,10 +159,18 @@ describe('a refused webhook publishes nothing and says why', () => {
     });
   });
 
-  it('404: another path or method', async () => {
+  it('404: another path; 405: another method', async () => {
     const app = server();
-    const get = app.inject({ method: 'GET', url: '/webhooks/ingest/shop' });
-    expect(await refused(get)).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    const nowhere = app.inject({ method: 'GET', url: '/webhooks' });
+    expect(await refused(nowhere)).toMatchObject({ status: 404, code: 'ROUTE_UNKNOWN' });
+    for (const method of ['GET', 'PUT', 'DELETE', 'PATCH', 'OPTIONS'] as const) {
+      const other = app.inject({ method, url: '/webhooks/ingest/shop?x=1' });
+      expect(await refused(other)).toMatchObject({
+        status: 405,
+        code: 'METHOD_NOT_ALLOWED',
+        headers: { allow: 'POST' },
+      });
+    }
   });
 
   it('413: one byte over the limit; the limit itself is accepted', async () => {
@@ -283,70 +281,5 @@ describe('a refused webhook publishes nothing and says why', () => {
     resolve();
     expect((await first).statusCode).toBe(202);
     expect((await post('/webhooks/ingest/shop', signed(body), body, app)).statusCode).toBe(202);
-  });
-});
-
-describe('whatever comes', () => {
-  const name = fc.constantFrom(
-    ...['content-type', 'content-encoding', 'accept', 'expect', 'x-reachflow-signature'],
-    ...['x-reachflow-delivery', 'x-reachflow-event', 'x-hub-signature-256', 'x-github-event'],
-  );
-  const value = fc.oneof(
-    fc.string({
-      unit: fc.integer({ min: 0x20, max: 0x7e }).map((code) => String.fromCharCode(code)),
-    }),
-    fc.constantFrom(
-      't=1,v1=',
-      'sha256=',
-      '100-continue',
-      'gzip',
-      'application/json',
-      ';=;',
-      '\u00ff',
-    ),
-  );
-
-  it('random headers and bodies never cause a 5xx, and publish nothing', async () => {
-    const app = server();
-    await fc.assert(
-      fc.asyncProperty(
-        fc.dictionary(name, value),
-        fc.uint8Array({ maxLength: 100 }),
-        fc.constantFrom('shop', 'github', 'multi', '%zz', '../shop'),
-        async (headers, body, source) => {
-          const response = await post(
-            `/webhooks/ingest/${source}`,
-            headers,
-            Buffer.from(body),
-            app,
-          );
-          expect(response.statusCode).toBeGreaterThanOrEqual(400);
-          expect(response.statusCode).toBeLessThan(500);
-          expect(publisher.published).toEqual([]);
-        },
-      ),
-      { numRuns: 300 },
-    );
-  });
-
-  it('a signed body of random bytes is published whole or refused, never a 5xx', async () => {
-    const app = server();
-    await fc.assert(
-      fc.asyncProperty(
-        fc.oneof(
-          fc.uint8Array({ maxLength: 60 }),
-          fc.json().map((json) => Buffer.from(json)),
-        ),
-        async (bytes) => {
-          publisher.published.length = 0;
-          const body = Buffer.from(bytes);
-          const response = await post('/webhooks/ingest/shop', signed(body), body, app);
-          expect([202, 400]).toContain(response.statusCode);
-          const payloads = publisher.published.map((record) => record.value.payload);
-          expect(payloads).toEqual(response.statusCode === 202 ? [body.toString()] : []);
-        },
-      ),
-      { numRuns: 300 },
-    );
   });
 });

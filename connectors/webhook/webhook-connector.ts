@@ -8,6 +8,7 @@ import type { Tracing } from '../../runtime/observability/tracing.ts';
 import type { Connector, ConnectorStatus } from '../connector.ts';
 import type { WebhookConfig } from './config.ts';
 import type { ProblemError } from './problem.ts';
+import { openSecrets, type Secrets } from './secrets.ts';
 import { buildWebhookServer } from './server.ts';
 
 export interface WebhookConnectorDeps {
@@ -32,6 +33,7 @@ export function createWebhookConnector(
   const logger = deps.logger.child({ connector: 'webhook' });
   const clock = deps.clock ?? Date.now;
   let app: FastifyInstance | undefined;
+  let secrets: Secrets | undefined;
   let url: string | undefined;
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
@@ -49,9 +51,22 @@ export function createWebhookConnector(
     return failure === undefined ? undefined : `${failure.message} (${failure.code})`;
   };
 
+  const onHangUp = (): void => void secrets?.reload();
+  const releaseSecrets = (): void => {
+    process.off('SIGHUP', onHangUp);
+    secrets?.close();
+    secrets = undefined;
+  };
+
   async function listen(): Promise<void> {
+    const opened = await openSecrets(config, { logger, metrics: deps.metrics });
+    secrets = opened;
+    if (Object.values(config.sources).some(({ secretsFile }) => secretsFile !== undefined)) {
+      process.on('SIGHUP', onHangUp);
+    }
     const server = buildWebhookServer({
       config,
+      secrets: opened.of,
       publisher: deps.publisher,
       logger,
       metrics: deps.metrics,
@@ -66,6 +81,7 @@ export function createWebhookConnector(
     try {
       await server.listen({ host: config.host, port: config.port });
     } catch (error) {
+      releaseSecrets();
       throw listenError(config, error);
     }
     app = server;
@@ -85,6 +101,7 @@ export function createWebhookConnector(
       await server.close();
     } finally {
       clearTimeout(cut);
+      releaseSecrets();
       app = undefined;
       url = undefined;
     }

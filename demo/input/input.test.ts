@@ -37,7 +37,7 @@ function judge(delivery: Delivery): number {
   const verdict = schemes[scheme].verify({
     headers,
     rawBody: delivery.body,
-    secrets: source.secrets,
+    secrets: source.secrets ?? [],
     nowMs: NOW,
     windowMs: 300_000,
   });

@@ -46,6 +46,7 @@ export class DeliveryMetrics {
   readonly #deadLetters: Counter<'topic' | 'consumer' | 'code'>;
   readonly #requests: Counter<'source' | 'status'>;
   readonly #requestSeconds: Histogram<'source'>;
+  readonly #secretReloads: Counter<'source' | 'outcome'>;
   readonly #codes = new LabelGuard();
   readonly #sources = new LabelGuard();
 
@@ -84,6 +85,12 @@ export class DeliveryMetrics {
       buckets: REQUEST_BUCKETS,
       registers,
     });
+    this.#secretReloads = new Counter({
+      name: 'reachflow_webhook_secret_reloads_total',
+      help: 'Files of webhook secrets read anew, by outcome: reloaded, or failed, which leaves the old secrets active.',
+      labelNames: ['source', 'outcome'],
+      registers,
+    });
     this.#addSinkCounts(registry);
   }
 
@@ -97,6 +104,11 @@ export class DeliveryMetrics {
     const known = this.#sources.of(source);
     this.#requests.inc({ source: known, status: String(status) });
     this.#requestSeconds.observe({ source: known }, ms / 1_000);
+  }
+
+  /** A file of secrets was read anew, or could not be. */
+  webhookSecrets(source: string, outcome: 'reloaded' | 'failed'): void {
+    this.#secretReloads.inc({ source: this.#sources.of(source), outcome });
   }
 
   /** A sink that starts. Its counts are read at each scrape; one of the same name goes on from zero. */

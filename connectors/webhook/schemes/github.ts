@@ -21,6 +21,7 @@ const PREFIX = 'sha256=';
 
 export const githubScheme: SignatureScheme = {
   name: 'github',
+  signatureHeader: SIGNATURE_HEADER,
   verify({ headers, rawBody, secrets }) {
     const header = headers[SIGNATURE_HEADER];
     const signature =

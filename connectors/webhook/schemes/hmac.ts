@@ -3,10 +3,13 @@ import {
   deliveryIdMissing,
   headerToken,
   hmacSha256,
+  MAX_SIGNATURES,
   parseSha256Hex,
   type SignatureScheme,
   signatureMismatch,
   signatureMissing,
+  signedId,
+  timestampFault,
 } from './scheme.ts';
 
 /**
@@ -17,14 +20,12 @@ import {
  *     x-reachflow-event:     <type of the event>
  *
  * Each `v1` is HMAC-SHA256, in lower-case hex, over `<t>.<delivery>.<event>.<raw body>`, a header that is not sent being
- * empty: a captured request is of no use after the replay window, and not under another id within it. Several `v1` let a sender sign with the old and the new secret at once.
+ * empty: a captured request is of no use after the replay window, and not under another id within it (an id has no
+ * `.`). Several `v1` let a sender sign with the old and the new secret at once.
  */
 const SIGNATURE_HEADER = 'x-reachflow-signature';
 const DELIVERY_HEADER = 'x-reachflow-delivery';
 const EVENT_HEADER = 'x-reachflow-event';
-
-/** More than any rotation needs: it bounds the comparisons that one request can cause. */
-const MAX_SIGNATURES = 8;
 
 interface SignatureHeader {
   /** As it was signed, digit by digit. */
@@ -61,33 +62,24 @@ function signedPrefix(timestamp: string, deliveryId: string, eventType = ''): st
 
 export const hmacScheme: SignatureScheme = {
   name: 'hmac',
+  signatureHeader: SIGNATURE_HEADER,
   verify({ headers, rawBody, secrets, nowMs, windowMs }) {
     const header = parseSignatureHeader(headers[SIGNATURE_HEADER]);
     if (header === undefined) {
       return signatureMissing(SIGNATURE_HEADER, 't=<unix seconds>,v1=<64 hex digits>');
     }
     const { timestamp, signatures } = header;
-    const deliveryId = headerToken(headers, DELIVERY_HEADER);
+    const deliveryId = signedId(headers, DELIVERY_HEADER);
     const eventType = headerToken(headers, EVENT_HEADER);
     // What is signed has to be there before it can be checked.
-    if (deliveryId === undefined) return deliveryIdMissing(DELIVERY_HEADER);
+    if (deliveryId === undefined) return deliveryIdMissing(DELIVERY_HEADER, true);
     const signed = signedPrefix(timestamp, deliveryId, eventType);
     if (!anySignatureMatches(signatures, secrets, signed, rawBody)) {
       return signatureMismatch();
     }
-    const signedAt = Number(timestamp) * 1_000;
-    if (Math.abs(nowMs - signedAt) > windowMs) {
-      return {
-        ok: false,
-        status: 401,
-        code: 'TIMESTAMP_OUTSIDE_WINDOW',
-        reason: `the signed timestamp ${timestamp} is ${Math.round(Math.abs(nowMs - signedAt) / 1_000)} s ${
-          signedAt < nowMs ? 'in the past' : 'in the future'
-        }; ${windowMs / 1_000} s are allowed`,
-        hint: "Sign each attempt anew with the current unix time in seconds, and check the sender's clock.",
-      };
-    }
-    return { ok: true, deliveryId, eventType, occurredAt: signedAt };
+    const fault = timestampFault(timestamp, { nowMs, windowMs });
+    if (fault !== undefined) return fault;
+    return { ok: true, deliveryId, eventType, occurredAt: Number(timestamp) * 1_000 };
   },
 };
 

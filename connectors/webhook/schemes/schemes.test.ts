@@ -2,44 +2,87 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { githubScheme, signGithub } from './github.ts';
 import { hmacScheme, signHmac } from './hmac.ts';
+import { schemes } from './index.ts';
 import type { SignatureScheme } from './scheme.ts';
+import { shopifyScheme, signShopify } from './shopify.ts';
+import { signSlack, slackScheme } from './slack.ts';
+import { signStandardWebhooks, standardWebhooksScheme } from './standard-webhooks.ts';
+import { signStripe, stripeScheme } from './stripe.ts';
 
 const NOW = 1_768_478_400_000;
 const SECRET = 'correct-horse-battery-staple';
+const asKey = (secret: string) => `whsec_${Buffer.from(secret).toString('base64')}`;
+const asIs = (secret: string) => secret;
 
-const cases: readonly {
-  scheme: SignatureScheme;
-  signatureHeader: string;
-  deliveryHeader: string;
-  sign: (body: Uint8Array, secret: string) => Record<string, string>;
-}[] = [
+interface Case {
+  readonly scheme: SignatureScheme;
+  /** Absent where the payload names the delivery. */
+  readonly deliveryHeader?: string;
+  /** What a random secret is as one of the scheme. */
+  readonly asSecret: (secret: string) => string;
+  readonly sign: (body: Uint8Array, secret: string) => Record<string, string>;
+}
+
+const cases: readonly Case[] = [
   {
     scheme: hmacScheme,
-    signatureHeader: 'x-reachflow-signature',
     deliveryHeader: 'x-reachflow-delivery',
+    asSecret: asIs,
     sign: (body, secret) =>
       signHmac({ secret, body, deliveryId: 'd-1', eventType: 'order.paid', timestampMs: NOW }),
   },
   {
     scheme: githubScheme,
-    signatureHeader: 'x-hub-signature-256',
     deliveryHeader: 'x-github-delivery',
+    asSecret: asIs,
     sign: (body, secret) => signGithub({ secret, body, deliveryId: 'd-1', event: 'order.paid' }),
+  },
+  {
+    scheme: shopifyScheme,
+    deliveryHeader: 'x-shopify-webhook-id',
+    asSecret: asIs,
+    sign: (body, secret) =>
+      signShopify({ secret, body, webhookId: 'd-1', topic: 'order.paid', shopDomain: 'a.shop' }),
+  },
+  {
+    scheme: standardWebhooksScheme,
+    deliveryHeader: 'webhook-id',
+    asSecret: asKey,
+    sign: (body, secret) => signStandardWebhooks({ secret, body, id: 'd-1', timestampMs: NOW }),
+  },
+  {
+    scheme: stripeScheme,
+    asSecret: asIs,
+    sign: (body, secret) => signStripe({ secret, body, timestampMs: NOW }),
+  },
+  {
+    scheme: slackScheme,
+    asSecret: asIs,
+    sign: (body, secret) => signSlack({ secret, body, timestampMs: NOW }),
   },
 ];
 
-describe.each(cases)('scheme $scheme.name', ({ scheme, signatureHeader, deliveryHeader, sign }) => {
-  const check = (headers: Record<string, string>, rawBody: Uint8Array, secrets = [SECRET]) =>
+it('every scheme is one of the cases below', () => {
+  expect(new Set(cases.map(({ scheme }) => scheme))).toEqual(new Set(Object.values(schemes)));
+  for (const [name, scheme] of Object.entries(schemes)) expect(scheme.name).toBe(name);
+});
+
+describe.each(cases)('scheme $scheme.name', ({ scheme, deliveryHeader, asSecret, sign }) => {
+  const { signatureHeader } = scheme;
+  const key = asSecret(SECRET);
+  const check = (headers: Record<string, string>, rawBody: Uint8Array, secrets = [key]) =>
     scheme.verify({ headers, rawBody, secrets, nowMs: NOW, windowMs: 300_000 });
 
   it('accepts what it signed, with any of the active secrets', () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ maxLength: 200 }),
-        fc.string({ minLength: 16 }),
+        fc.string({ minLength: 16, maxLength: 40 }).map(asSecret),
         (body, secret) => {
-          const verified = check(sign(body, secret), body, ['another-secret-entirely', secret]);
-          expect(verified).toMatchObject({ ok: true, deliveryId: 'd-1', eventType: 'order.paid' });
+          const secrets = [asSecret('another-secret-entirely'), secret];
+          const verified = check(sign(body, secret), body, secrets);
+          const deliveryId = deliveryHeader === undefined ? undefined : 'd-1';
+          expect(verified).toMatchObject({ ok: true, deliveryId });
         },
       ),
     );
@@ -51,14 +94,14 @@ describe.each(cases)('scheme $scheme.name', ({ scheme, signatureHeader, delivery
         const flipped = Uint8Array.from(body);
         const at = n % body.length;
         flipped[at] = (flipped[at] ?? 0) ^ (1 << (n % 8));
-        expect(check(sign(body, SECRET), flipped)).toMatchObject({ ok: false, status: 401 });
+        expect(check(sign(body, key), flipped)).toMatchObject({ ok: false, status: 401 });
       }),
     );
   });
 
   it('refuses a signature header with one character changed', () => {
     const body = Buffer.from('{"id":1}');
-    const headers = sign(body, SECRET);
+    const headers = sign(body, key);
     const good = headers[signatureHeader] ?? '';
     fc.assert(
       fc.property(fc.nat(good.length - 1), fc.integer({ min: 0x21, max: 0x7e }), (at, code) => {
@@ -72,15 +115,27 @@ describe.each(cases)('scheme $scheme.name', ({ scheme, signatureHeader, delivery
 
   it('refuses a missing signature, an unknown secret and a retired one', () => {
     const body = Buffer.from('{}');
-    const { [signatureHeader]: _signature, ...unsigned } = sign(body, SECRET);
+    const { [signatureHeader]: _signature, ...unsigned } = sign(body, key);
     expect(check(unsigned, body)).toMatchObject({ status: 401, code: 'SIGNATURE_MISSING' });
-    expect(check(sign(body, SECRET), body, ['a-newer-secret-only'])).toMatchObject({
+    expect(check(sign(body, key), body, [asSecret('a-newer-secret-only')])).toMatchObject({
       status: 401,
       code: 'SIGNATURE_MISMATCH',
     });
+    expect(check(sign(body, key), body, [])).toMatchObject({ code: 'SIGNATURE_MISMATCH' });
   });
 
-  it.each([
+  it('refuses whatever a signature header holds, and does not throw', () => {
+    const body = Buffer.from('{}');
+    const text = fc.string({ unit: fc.constantFrom(...'tv01a=,. +/Az9') });
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), text, fc.constant('x'.repeat(5_000))), (value) => {
+        const verified = check({ ...sign(body, key), [signatureHeader]: value }, body);
+        expect(verified).toMatchObject({ ok: false, status: 401 });
+      }),
+    );
+  });
+
+  it.skipIf(deliveryHeader === undefined).each([
     ['absent', undefined],
     ['empty', ''],
     ['sent twice', 'd-1, d-2'],
@@ -88,10 +143,43 @@ describe.each(cases)('scheme $scheme.name', ({ scheme, signatureHeader, delivery
     ['not ASCII', 'd-é'],
   ])('refuses a delivery id that is %s with 400', (_what, id) => {
     const body = Buffer.from('{}');
-    const headers: Record<string, string> = { ...sign(body, SECRET) };
-    delete headers[deliveryHeader];
-    if (id !== undefined) headers[deliveryHeader] = id;
+    const headers: Record<string, string> = { ...sign(body, key) };
+    delete headers[deliveryHeader ?? ''];
+    if (id !== undefined) headers[deliveryHeader ?? ''] = id;
     expect(check(headers, body)).toMatchObject({ status: 400, code: 'DELIVERY_ID_MISSING' });
+  });
+});
+
+describe('schemes that sign a timestamp', () => {
+  const body = Buffer.from('{"id":1}');
+  const signers: Record<string, (at: number) => Record<string, string>> = {
+    hmac: (timestampMs) =>
+      signHmac({ secret: SECRET, body, deliveryId: 'd-1', eventType: 'e', timestampMs }),
+    'standard-webhooks': (timestampMs) =>
+      signStandardWebhooks({ secret: asKey(SECRET), body, id: 'd-1', timestampMs }),
+    stripe: (timestampMs) => signStripe({ secret: SECRET, body, timestampMs }),
+    slack: (timestampMs) => signSlack({ secret: SECRET, body, timestampMs }),
+  };
+  const offsets = [
+    [-300_000, true],
+    [300_000, true],
+    [-301_000, false],
+    [301_000, false],
+  ] as const;
+  const table = Object.keys(signers).flatMap((name) =>
+    offsets.map((each) => [name, ...each] as const),
+  );
+
+  it.each(table)('%s, %d ms from our clock: accepted is %s', (name, offset, accepted) => {
+    const verified = schemes[name as keyof typeof schemes].verify({
+      headers: signers[name]?.(NOW + offset) ?? {},
+      rawBody: body,
+      secrets: [name === 'standard-webhooks' ? asKey(SECRET) : SECRET],
+      nowMs: NOW,
+      windowMs: 300_000,
+    });
+    if (accepted) expect(verified.ok).toBe(true);
+    else expect(verified).toMatchObject({ status: 401, code: 'TIMESTAMP_OUTSIDE_WINDOW' });
   });
 });
 
@@ -123,15 +211,21 @@ describe('hmac scheme', () => {
     );
   });
 
-  it.each([
-    [-300_000, true],
-    [300_000, true],
-    [-301_000, false],
-    [301_000, false],
-  ])('with the timestamp %d ms from our clock: accepted is %s', (offset, accepted) => {
-    const verified = check(sign(NOW + offset));
-    if (accepted) expect(verified).toMatchObject({ ok: true, occurredAt: NOW + offset });
-    else expect(verified).toMatchObject({ status: 401, code: 'TIMESTAMP_OUTSIDE_WINDOW' });
+  it('takes the time of signing for the time of the event', () => {
+    expect(check(sign(NOW - 2_000))).toMatchObject({ ok: true, occurredAt: NOW - 2_000 });
+  });
+
+  it('has one way to read what was signed: an id has no dot', () => {
+    // The same signature fits both: `<t>.d-1.order.paid.<body>`.
+    const split = { deliveryId: 'd-1', eventType: 'order.paid', timestampMs: NOW };
+    const headers = signHmac({ secret: SECRET, body, ...split });
+    const moved = {
+      ...headers,
+      'x-reachflow-delivery': 'd-1.order',
+      'x-reachflow-event': 'paid',
+    };
+    expect(check(headers)).toMatchObject({ ok: true });
+    expect(check(moved)).toMatchObject({ status: 400, code: 'DELIVERY_ID_MISSING' });
   });
 
   it('refuses a timestamp that is not the signed one', () => {

@@ -1,0 +1,161 @@
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { errorCode, errorMessage } from '../../runtime/errors.ts';
+import { PROBLEM_JSON, ProblemError, problemDocument } from './problem.ts';
+
+/** Printable, short and without what could break a log line: a sender's own id of its request. */
+const REQUEST_ID = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
+
+/** The sender's `x-request-id` if it is usable, or a new one. */
+export function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
+  const given = request.headers['x-request-id'];
+  return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+/** What the framework refused (a bad URL, a malformed content type) keeps its 4xx; anything else is our bug. */
+export function toProblem(error: unknown): ProblemError {
+  if (error instanceof ProblemError) return error;
+  const status = (error as { statusCode?: unknown } | null)?.statusCode;
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new ProblemError(errorMessage(error), {
+      status,
+      code: status === 415 ? 'MEDIA_TYPE_INVALID' : 'REQUEST_INVALID',
+      hint: 'Send a well-formed HTTP request with content-type: application/json.',
+      cause: error,
+    });
+  }
+  if (errorCode(error) === 'ECONNRESET') {
+    return new ProblemError('the sender closed the connection before the end of the body', {
+      status: 400,
+      code: 'REQUEST_ABORTED',
+      hint: 'Send the delivery again.',
+      cause: error,
+    });
+  }
+  return new ProblemError('an unexpected error', {
+    status: 500,
+    code: 'INTERNAL',
+    hint: 'Report the request id to the operator: the log has the cause.',
+    cause: error,
+  });
+}
+
+/** Answers a request with a problem document, and logs why. */
+export function sendProblem(
+  logger: Logger,
+  problem: ProblemError,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const fields = {
+    requestId: request.id,
+    source: (request.params as { source?: string } | undefined)?.source,
+    status: problem.status,
+    code: problem.code,
+  };
+  if (problem.status >= 500) {
+    logger.error({ ...fields, err: problem.cause ?? problem }, `webhook: ${problem.message}`);
+  } else {
+    logger.info(fields, `webhook refused: ${problem.message}`);
+  }
+  if (problem.retryAfterSeconds !== undefined) {
+    void reply.header('retry-after', String(problem.retryAfterSeconds));
+  }
+  void reply
+    .headers(problem.headers)
+    // Errors of the framework itself pass by the hook that sets it.
+    .header('x-request-id', request.id)
+    .code(problem.status)
+    .type(PROBLEM_JSON)
+    .send(JSON.stringify(problemDocument(problem, request.id)));
+}
+
+/** Answers what never becomes a request of the framework. */
+export interface RawProblems {
+  /** For bytes that are not HTTP, too slow, or with too large a header: Node's `clientError`. */
+  onClientError(error: Error, socket: Socket): void;
+  /** Notes which requests of a connection are not answered yet. */
+  watch(server: Server): void;
+}
+
+const HINT = 'Send a well-formed HTTP/1.1 request, all of it within the time limit.';
+
+function clientProblem(error: Error): ProblemError {
+  const code = errorCode(error);
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return new ProblemError('the request did not arrive in time', {
+      status: 408,
+      code: 'REQUEST_TIMEOUT',
+      hint: HINT,
+    });
+  }
+  return code === 'HPE_HEADER_OVERFLOW'
+    ? new ProblemError('the headers are too large', {
+        status: 431,
+        code: 'HEADERS_TOO_LARGE',
+        hint: HINT,
+      })
+    : new ProblemError('this is not a well-formed HTTP request', {
+        status: 400,
+        code: 'REQUEST_INVALID',
+        hint: HINT,
+      });
+}
+
+export function createRawProblems(): RawProblems {
+  const unanswered = new WeakMap<Socket, Set<IncomingMessage>>();
+  return {
+    onClientError(error, socket) {
+      if (errorCode(error) === 'ECONNRESET' || socket.destroyed || !socket.writable) return;
+      // An earlier request of the connection was received whole: its sender would take this answer for that request's,
+      // and give up an event that may be stored. Without an answer it sends it again.
+      for (const request of unanswered.get(socket) ?? []) {
+        if (request.complete) {
+          socket.destroy();
+          return;
+        }
+      }
+      const problem = clientProblem(error);
+      socket.end(rawAnswer(problem));
+    },
+    watch(server) {
+      server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+        const { socket } = request;
+        let requests = unanswered.get(socket);
+        if (requests === undefined) {
+          requests = new Set();
+          unanswered.set(socket, requests);
+        }
+        requests.add(request);
+        response.once('close', () => requests.delete(request));
+      });
+      server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+        const problem = new ProblemError('the expectation of the request cannot be met', {
+          status: 417,
+          code: 'EXPECTATION_FAILED',
+          hint: 'Send no Expect header, or Expect: 100-continue.',
+        });
+        const id = requestIdOf(request);
+        response.writeHead(417, {
+          'content-type': PROBLEM_JSON,
+          'x-request-id': id,
+          connection: 'close',
+        });
+        response.end(JSON.stringify(problemDocument(problem, id)));
+      });
+    },
+  };
+}
+
+function rawAnswer(problem: ProblemError): string {
+  const id = randomUUID();
+  const document = problemDocument(problem, id);
+  const body = JSON.stringify(document);
+  return (
+    `HTTP/1.1 ${problem.status} ${String(document['title'])}\r\ncontent-type: ${PROBLEM_JSON}\r\n` +
+    `content-length: ${Buffer.byteLength(body)}\r\nx-request-id: ${id}\r\nconnection: close\r\n\r\n${body}`
+  );
+}

@@ -1,0 +1,123 @@
+import { addressSet, clientOf } from './client-address.ts';
+import type { LimitsConfig } from './limits-config.ts';
+import { ProblemError } from './problem.ts';
+import { type BucketLevel, type BucketShape, TokenBuckets } from './token-buckets.ts';
+
+export type RateLimitHeaders = Readonly<Record<string, string>>;
+
+/**
+ * Who may send how much, in this process: events by tenant, and requests that are not authentic by client address.
+ * Those alone are counted by address: behind one address there may be many senders who do everything right.
+ */
+export interface Limits {
+  /**
+   * Takes one token for each event, of all tenants or of none.
+   * @param events how many of each tenant.
+   * @returns the headers of the answer; none where no tenant has a limit.
+   * @throws ProblemError 429 RATE_LIMITED.
+   */
+  takeEvents(events: ReadonlyMap<string, number>): RateLimitHeaders;
+  /** Counts a request that is not authentic. @throws ProblemError 429 TOO_MANY_FAILURES when there are too many. */
+  countFailure(address: string): void;
+  /** @throws ProblemError 429 TOO_MANY_FAILURES when one more failure would be one too many. Counts nothing. */
+  checkFailures(address: string): void;
+}
+
+const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
+
+export function createLimits(config: LimitsConfig, clock: () => number): Limits {
+  const tenants = new TokenBuckets(config.maxTracked, clock);
+  const failures = new TokenBuckets(config.maxTracked, clock);
+  const isExempt = addressSet(config.exemptAddresses);
+  const failureShape = { burst: config.failureBurst, perMs: config.failuresPerMinute / MINUTE_MS };
+  const shapes = new Map(
+    Object.entries(config.tiers).map(([tier, { burst, perHour }]) => [
+      tier,
+      { burst, perMs: perHour / HOUR_MS },
+    ]),
+  );
+  const shapeOf = (tenant: string): BucketShape | undefined => {
+    const own = Object.hasOwn(config.tenants, tenant) ? config.tenants[tenant] : undefined;
+    return shapes.get(own ?? config.defaultTier);
+  };
+  const check = (address: string): void => {
+    if (isExempt(address)) return;
+    const level = failures.look(clientOf(address), failureShape, 1);
+    if (level.waitMs > 0) throw tooManyFailures(failureShape, level);
+  };
+  return {
+    takeEvents(events) {
+      let headers: RateLimitHeaders = {};
+      const limited: [string, BucketShape, number][] = [];
+      for (const [tenant, count] of events) {
+        const shape = shapeOf(tenant);
+        if (shape === undefined) continue;
+        const level = tenants.look(tenant, shape, count);
+        if (level.waitMs > 0) throw rateLimited(tenant, shape, level);
+        limited.push([tenant, shape, count]);
+      }
+      let least = Number.POSITIVE_INFINITY;
+      for (const [tenant, shape, count] of limited) {
+        const level = tenants.take(tenant, shape, count);
+        if (level.remaining >= least) continue;
+        least = level.remaining;
+        headers = headersOf('tenant', shape, level);
+      }
+      return headers;
+    },
+    checkFailures: check,
+    countFailure(address) {
+      if (isExempt(address)) return;
+      check(address);
+      failures.take(clientOf(address), failureShape, 1);
+    },
+  };
+}
+
+/** How many events each tenant has. */
+export function countByTenant(
+  publications: readonly { readonly value: { readonly tenant_id: string } }[],
+): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { value } of publications) {
+    counts.set(value.tenant_id, (counts.get(value.tenant_id) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/**
+ * The bucket as a quota (draft-ietf-httpapi-ratelimit-headers-10): `q` tokens in the time `w`, s, that an empty one
+ * takes to fill; `r` are left, and in `t` s it will be full.
+ */
+function headersOf(policy: string, shape: BucketShape, level: BucketLevel): RateLimitHeaders {
+  const window = Math.max(1, Math.round(shape.burst / shape.perMs / 1_000));
+  return {
+    'ratelimit-policy': `"${policy}";q=${shape.burst};w=${window}`,
+    ratelimit: `"${policy}";r=${level.remaining};t=${Math.ceil(Math.round(level.fullMs) / 1_000)}`,
+  };
+}
+
+function secondsOf(ms: number): number {
+  return Math.max(1, Math.ceil(Math.round(ms) / 1_000));
+}
+
+function rateLimited(tenant: string, shape: BucketShape, level: BucketLevel): ProblemError {
+  return new ProblemError(`the tenant ${tenant} has sent more events than its limit allows`, {
+    status: 429,
+    code: 'RATE_LIMITED',
+    hint: 'Send the same delivery again, with the same id, after the time in Retry-After.',
+    retryAfterSeconds: secondsOf(level.waitMs),
+    headers: headersOf('tenant', shape, level),
+  });
+}
+
+function tooManyFailures(shape: BucketShape, level: BucketLevel): ProblemError {
+  return new ProblemError('too many requests from this address were not authentic', {
+    status: 429,
+    code: 'TOO_MANY_FAILURES',
+    hint: "Check the URL, the secret and the sender's clock; authentic requests are not refused.",
+    retryAfterSeconds: secondsOf(level.waitMs),
+    headers: headersOf('failures', shape, level),
+  });
+}
