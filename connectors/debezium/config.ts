@@ -58,10 +58,10 @@ const captureFields = {
     ),
   signalTable: z
     .string()
-    .regex(/^([a-z_][a-z0-9_]{0,62})?$/, 'lower-case letters, digits and _')
+    .regex(/^(([a-z_][a-z0-9_]*\.)?[a-z_][a-z0-9_]{0,62})?$/, '[<schema>.]<table>, lower case')
     .default('reachflow_signal')
     .describe(
-      'Table for snapshot signals, made beside the first captured table where it is missing; empty is none.',
+      'Table for snapshot signals, made where it is missing, beside the first captured table unless it names its schema; empty is none.',
     ),
   serverId: z
     .int()

@@ -123,9 +123,10 @@ describe('debeziumConnectorConfig', () => {
 
   it('brings shards into the topic of their table, and a further source, too', () => {
     const shards = { 'public.contacts': 'shop_[0-9]\\.contacts' };
-    expect(make({ ...mariadb, shards })).toMatchObject({
-      'table.include.list': 'shop_[0-9]\\.contacts,shop_[0-9]\\.reachflow_signal',
-      transforms: 'shards0',
+    expect(make({ ...mariadb, shards, signalTable: 'shop_0.signals' })).toMatchObject({
+      'database.include.list': 'shop_[0-9]',
+      'table.include.list': 'shop_[0-9]\\.contacts,shop_0\\.signals',
+      transforms: 'shards0,signals',
       'transforms.shards0.type': 'io.debezium.transforms.ByLogicalTableRouter',
       'transforms.shards0.topic.regex': 'cdc\\.(?:shop_[0-9]\\.contacts)',
       'transforms.shards0.topic.replacement': 'cdc.public.contacts',

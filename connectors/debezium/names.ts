@@ -24,11 +24,12 @@ export function schemaOf(table: string): string {
   return table.slice(0, table.indexOf('.'));
 }
 
-/** Where the signalling table is: beside the first captured table. */
+/** Where the signalling table is: where it says, else beside the first table whose schema is no pattern. */
 function signalTableOf({ signalTable, tables, shards }: CaptureConfig): string | undefined {
-  const beside = tables.find((table) => shards[table] === undefined) ?? Object.values(shards)[0];
-  if (signalTable === '' || beside === undefined) return undefined;
-  return `${schemaOf(beside).replaceAll('\\', '')}.${signalTable}`;
+  if (signalTable === '' || signalTable.includes('.')) return signalTable || undefined;
+  const names = tables.map((table) => (shards[table] ?? table).replaceAll('\\', ''));
+  const schema = names.map(schemaOf).find((name) => /^[a-z_][a-z0-9_]*$/i.test(name));
+  return schema === undefined ? undefined : `${schema}.${signalTable}`;
 }
 
 /**

@@ -32,7 +32,8 @@ function checkShards({ tables, shards }: CaptureConfig): void {
 
 /**
  * Transformations that bring every table's records into the topic of its logical table: shards by Debezium's
- * ByLogicalTableRouter, which renames schemas, too; the tables of a further source by their topic alone.
+ * ByLogicalTableRouter, which renames schemas, too; the tables of a further source by their topic alone. Records of the
+ * signalling table go nowhere.
  * Source: Debezium 3 documentation, "Topic Routing".
  * @throws ReachflowError `CDC_SHARDS_INVALID`.
  */
@@ -60,6 +61,17 @@ export function routeSettings(config: CaptureConfig, names: CaptureNames): Recor
       'transforms.tables.type': 'org.apache.kafka.connect.transforms.RegexRouter',
       'transforms.tables.regex': `${literal(topicPrefix)}\\.(${plain.map(literal).join('|')})`,
       'transforms.tables.replacement': `${tablePrefix.replaceAll('$', '\\$')}.$1`,
+    });
+  }
+  if (names.signalTable !== undefined) {
+    // Signals are read from the log like any row, but they are no data.
+    routes.push('signals');
+    Object.assign(settings, {
+      'transforms.signals.type': 'org.apache.kafka.connect.transforms.Filter',
+      'transforms.signals.predicate': 'signals',
+      predicates: 'signals',
+      'predicates.signals.type': 'org.apache.kafka.connect.transforms.predicates.TopicNameMatches',
+      'predicates.signals.pattern': literal(`${topicPrefix}.${names.signalTable}`),
     });
   }
   return routes.length === 0 ? {} : { transforms: routes.join(','), ...settings };
