@@ -14,7 +14,7 @@ export const POSTGRES_ROLE = 'app';
 export const POSTGRES_PASSWORD = 'app';
 /** The superuser, for people who look around. */
 export const POSTGRES_SUPERUSER = 'postgres';
-export const SUPERUSER_PASSWORD = 'postgres';
+const SUPERUSER_PASSWORD = 'postgres';
 
 const sourceSql = join(composeDir, 'sql', 'source.sql');
 
