@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Connector } from '../connectors/connector.ts';
+import type { ConnectorEnvironment } from '../connectors/debezium/connector-config.ts';
 import {
   type ConnectorConfigs,
   type ConnectorServices,
@@ -186,12 +187,18 @@ function connectorServices(
   logger: Logger,
   publisher: OwnedPublisher,
 ): ConnectorServices {
-  const { namespace, partitions, replicationFactor } = config.kafka;
+  return { publisher, logger, ...connectorEnvironment(config) };
+}
+
+/** What connectors that configure something outside depend on, besides their own sections. */
+export function connectorEnvironment(
+  config: Pick<ProductConfig, 'kafka' | 'registry' | 'postgres'>,
+): ConnectorEnvironment {
+  const { brokers, namespace, partitions, replicationFactor } = config.kafka;
   return {
-    publisher,
-    logger,
     databaseUrl: config.postgres.url,
     registryUrl: config.registry.url,
+    brokers,
     namespace,
     partitions,
     replicationFactor,

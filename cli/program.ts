@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { pipelines } from '../pipelines/catalog.ts';
 import { checkpointCommand } from './commands/checkpoint.ts';
 import { configCommand } from './commands/config.ts';
+import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { proveCommand } from './commands/prove.ts';
@@ -19,6 +20,7 @@ const commands: readonly (() => Command)[] = [
   runCommand,
   statusCommand,
   () => topologyCommand(pipelines),
+  connectorsCommand,
   dlqCommand,
   schemasCommand,
   checkpointCommand,
@@ -34,6 +36,7 @@ Examples:
   reachflow run                       webhooks and change data through to the three stores
   reachflow run --workers 4           the same, spread over four processes
   reachflow topology events           the steps, topics and stores of a pipeline
+  reachflow connectors status         change data capture: tasks, slots, snapshots
   reachflow dlq list                  what could not be delivered, and why
   reachflow dlq redrive FINGERPRINT   send it back, once what was wrong is mended
   reachflow schemas check             what a changed schema means, before it is rolled out

@@ -17,6 +17,7 @@ describe('the registry of connectors', () => {
     logger: pino({ level: 'silent' }),
     databaseUrl: 'postgres://app:app@127.0.0.1:5432/app',
     registryUrl: 'http://127.0.0.1:8081/apis/ccompat/v7',
+    brokers: ['127.0.0.1:9092'],
     namespace: '',
     partitions: 4,
     replicationFactor: 1,

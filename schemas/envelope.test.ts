@@ -9,11 +9,13 @@ interface Row {
 
 const row: Row = { id: 1, name: 'Ada', tags: ['a'] };
 
+const nowhere = { lsn: null, sequence: null, file: null, pos: null, row: null };
+
 function envelope(changes: Partial<CdcEnvelope<Row>>): CdcEnvelope<Row> {
   return {
     before: null,
     after: row,
-    source: { ts_ms: 1_000, snapshot: 'false', table: 'contacts', lsn: 7n },
+    source: { ts_ms: 1_000, snapshot: 'false', table: 'contacts', ...nowhere, lsn: 7n },
     op: 'c',
     ts_ms: 1_100,
     ...changes,
@@ -52,8 +54,37 @@ describe('readEnvelope', () => {
     ['c', null, false],
     ['u', 'false', false],
   ])('op %s with the snapshot mark %s: from a snapshot is %s', (op, snapshot, isSnapshot) => {
-    const source = { ts_ms: 1_000, snapshot, table: 'contacts', lsn: 7n };
+    const source = { ts_ms: 1_000, snapshot, table: 'contacts', ...nowhere, lsn: 7n };
     expect(readEnvelope(envelope({ op, source }))).toMatchObject({ kind: 'change', isSnapshot });
+  });
+
+  it('orders rows of an incremental snapshot by the last change before them', () => {
+    const source = { ts_ms: 1, snapshot: 'incremental', table: 'contacts', ...nowhere };
+    const change = envelope({ op: 'r', source: { ...source, sequence: '["90","4294967301"]' } });
+    expect(readEnvelope(change)).toMatchObject({ isSnapshot: true, version: 4_294_967_301n });
+    const nothing = envelope({ op: 'r', source: { ...source, sequence: '[null,null]' } });
+    expect(readEnvelope(nothing)).toMatchObject({ kind: 'refused' });
+  });
+
+  it('orders changes of a binlog by file, position and row', () => {
+    const at = (file: string, pos: number, row: number | null) => {
+      const source = { ts_ms: 1, snapshot: null, table: 'contacts', ...nowhere, file, pos, row };
+      const change = readEnvelope(envelope({ source }));
+      return change?.kind === 'change' ? change.version : undefined;
+    };
+    const inOrder = [
+      at('binlog.000001', 4, null),
+      at('binlog.000001', 4, 1),
+      at('binlog.000001', 5, 0),
+      at('binlog.000001', 4_294_967_295, 2_047),
+      at('binlog.000002', 4, 0),
+      at('a.b-bin.1048575', 4_294_967_295, 9_999),
+    ].map((version) => version ?? -1n);
+    expect(inOrder).toEqual(inOrder.toSorted((a, b) => (a < b ? -1 : 1)));
+    expect(new Set(inOrder).size).toBe(inOrder.length);
+    expect(inOrder.at(-1)).toBe(2n ** 63n - 1n);
+    for (const file of ['binlog', 'binlog.1048576', 'binlog.x'])
+      expect(at(file, 4, 0)).toBe(undefined);
   });
 
   it('has nothing to say of tombstones, truncates and messages', () => {
@@ -80,7 +111,7 @@ describe('readEnvelope', () => {
   });
 
   it('refuses what it could not order or does not understand', () => {
-    const source = { ts_ms: 1, snapshot: null, table: 'contacts', lsn: null };
+    const source = { ts_ms: 1, snapshot: null, table: 'contacts', ...nowhere };
     expect(readEnvelope(envelope({ source }))).toMatchObject({
       error: { code: 'CDC_LSN_MISSING' },
     });

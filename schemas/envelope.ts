@@ -8,7 +8,14 @@ export interface CdcEnvelope<R> {
     readonly ts_ms: number;
     readonly snapshot: string | null;
     readonly table: string;
+    /** Postgres: of the change. A row that an incremental snapshot read has none. */
     readonly lsn: bigint | null;
+    /** Postgres: LSNs of the last commit and of the last change before this record, as a JSON array of strings. */
+    readonly sequence: string | null;
+    /** MySQL and MariaDB: the binlog file, where the event begins in it, and which of its rows this is. */
+    readonly file: string | null;
+    readonly pos: number | null;
+    readonly row: number | null;
   };
   readonly op: string;
   readonly ts_ms: number | null;
@@ -17,7 +24,10 @@ export interface CdcEnvelope<R> {
 interface ChangeBase {
   readonly kind: 'change';
   readonly tableName: string;
-  /** Log sequence number: grows with every change of the database, so it orders the versions of a row. */
+  /**
+   * The log's position: it grows with every change of a row, so it orders the versions of one. A row that a snapshot
+   * read has that of the snapshot; a transaction that was open then may commit changes of a smaller one afterwards.
+   */
   readonly version: bigint;
   /** Read by a snapshot, not from the log. */
   readonly isSnapshot: boolean;
@@ -69,6 +79,33 @@ function completed<R extends object>(after: R, before: R | null): R {
   return { ...after, ...Object.fromEntries(old) };
 }
 
+/** Bits of a binlog version for the row in its event, and the position of that in its file: 2^20 files are left. */
+const ROW_BITS = 11n;
+const POSITION_BITS = 32n;
+const MAX_ROW = 2 ** Number(ROW_BITS) - 1;
+const MAX_FILE = 2 ** 20 - 1;
+
+/**
+ * A binlog coordinate as one number that grows with the log: file, position of the event, row in the event (an event
+ * with more rows counts the rest as one). Undefined where it has no file with a number, or one beyond a million.
+ */
+function binlogVersion({ file, pos, row }: CdcEnvelope<unknown>['source']): bigint | undefined {
+  const number = Number(/\.(\d{1,9})$/.exec(file ?? '')?.[1] ?? Number.NaN);
+  if (pos === null || !(number <= MAX_FILE) || pos >= 2 ** Number(POSITION_BITS)) return undefined;
+  const inFile = (BigInt(pos) << ROW_BITS) | BigInt(Math.min(row ?? 0, MAX_ROW));
+  return (BigInt(number) << (POSITION_BITS + ROW_BITS)) | inFile;
+}
+
+/** The last change that Debezium had read when an incremental snapshot emitted a row. */
+function sequenceVersion(sequence: string | null): bigint | undefined {
+  const last = /"(\d{1,19})"\]$/.exec(sequence ?? '')?.[1];
+  return last === undefined ? undefined : BigInt(last);
+}
+
+function versionOf(source: CdcEnvelope<unknown>['source']): bigint | undefined {
+  return source.lsn ?? sequenceVersion(source.sequence) ?? binlogVersion(source);
+}
+
 /**
  * What a decoded change event says of one row. Undefined when it says nothing of one: a tombstone (null), a
  * truncate (`t`) or a logical message (`m`). A new row never has `__debezium_unavailable_value` in it. Pure.
@@ -78,17 +115,18 @@ export function readEnvelope<R extends object>(
 ): RowChange<R> | RefusedChange | undefined {
   if (envelope === null || envelope.op === 't' || envelope.op === 'm') return undefined;
   const { op, before, after, source } = envelope;
-  if (source.lsn === null) {
+  const version = versionOf(source);
+  if (version === undefined) {
     return refused(
       'CDC_LSN_MISSING',
-      `a change of ${source.table} has no log sequence number, so its order is not known`,
-      'Only changes that Debezium captured from Postgres can be applied.',
+      `a change of ${source.table} has no position in a log, so its order is not known`,
+      'Only changes that Debezium captured from Postgres, MySQL or MariaDB can be applied.',
     );
   }
   const base = {
     kind: 'change',
     tableName: source.table,
-    version: source.lsn,
+    version,
     isSnapshot: op === 'r' || (source.snapshot !== null && source.snapshot !== 'false'),
     tsMs: source.ts_ms,
   } as const;

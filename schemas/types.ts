@@ -141,6 +141,14 @@ export interface Source {
   snapshot: string | null;
   table: string;
   lsn: bigint | null;
+  /** Postgres: the LSNs of the last commit and of the last change, as a JSON array of strings. */
+  sequence: string | null;
+  /** MySQL and MariaDB: the binlog file. */
+  file: string | null;
+  /** Where the event begins in that file. */
+  pos: number | null;
+  /** Which row of the event it is. */
+  row: number | null;
 }
 
 /** The current state of one contact, enriched with its company. A tombstone says it was deleted. */

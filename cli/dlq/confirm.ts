@@ -1,7 +1,4 @@
-import { once } from 'node:events';
-import { createInterface } from 'node:readline/promises';
 import type { LetterKind } from '../../runtime/delivery/letter-kinds.ts';
-import { ReachflowError } from '../../runtime/errors.ts';
 import { note, table } from '../output.ts';
 import type { Selection } from './selection.ts';
 
@@ -32,19 +29,6 @@ export function showKinds(kinds: readonly LetterKind[]): void {
   if (kinds.length > MAX_SHOWN) note(`and ${kinds.length - MAX_SHOWN} more kinds of failure`);
 }
 
-/** Asks on a terminal. @throws ReachflowError `NOT_CONFIRMED` unless the answer is yes, and where there is no terminal. */
-export async function confirm(question: string): Promise<void> {
-  if (process.stdin.isTTY) {
-    const terminal = createInterface({ input: process.stdin, output: process.stderr });
-    // Who ends the input gives no answer.
-    const closed = once(terminal, 'close').then(() => '');
-    const answer = await Promise.race([terminal.question(`${question} [y/N] `), closed]);
-    terminal.close();
-    if (/^y(es)?$/i.test(answer.trim())) return;
-  }
-  throw new ReachflowError(`${question} Nothing was done`, {
-    code: 'NOT_CONFIRMED',
-    domain: 'user',
-    hint: 'Answer y, use --yes, or name what you mean: a fingerprint, --consumer, --code, --since, --where.',
-  });
-}
+/** What a redrive or drop of everything asks for, where nobody answers. */
+export const CONFIRM_HINT =
+  'Answer y, use --yes, or name what you mean: a fingerprint, --consumer, --code, --since, --where.';

@@ -15,8 +15,9 @@ import { ReachflowError } from '../../runtime/errors.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { repeatedBefore } from '../../runtime/topology/paths.ts';
 import { sinks } from '../../sinks/registry.ts';
+import { confirm } from '../confirm.ts';
 import { line, note, table } from '../output.ts';
-import { confirm, isUnfiltered, showKinds } from './confirm.ts';
+import { CONFIRM_HINT, isUnfiltered, showKinds } from './confirm.ts';
 import { type DlqContext, queuesOf, requireConsumer } from './context.ts';
 import { dryRun, type Prospect } from './dry-run.ts';
 import { type LoadedPatch, loadPatch, patchLetters } from './patch.ts';
@@ -80,7 +81,7 @@ export async function redrive(context: DlqContext, command: RedriveCommand): Pro
   if (plan.letters === 0) return line('No letters to redrive.');
   if (isUnfiltered(selection)) {
     showKinds(plan.kinds);
-    if (!command.yes) await confirm(`Redrive all ${plan.letters} letters?`);
+    if (!command.yes) await confirm(`Redrive all ${plan.letters} letters?`, CONFIRM_HINT);
   }
   await run(context, {
     plan,
@@ -105,7 +106,7 @@ export async function drop(
   const plan = await planOf(context, selection, select, 0, false);
   if (plan.letters === 0) return line('No letters to drop.');
   showKinds(plan.kinds);
-  if (!confirmed) await confirm(`Drop ${plan.letters} letters?`);
+  if (!confirmed) await confirm(`Drop ${plan.letters} letters?`, CONFIRM_HINT);
   const audit = { ...auditOf(selection, false), resolution: 'dropped' } as const;
   await run(context, { plan, select, maxReplays: 0, audit });
 }

@@ -3,9 +3,9 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
+import { rootCause, toConnectorStatus } from './capture-state.ts';
 import { connectConfigSchema } from './config.ts';
 import { createConnectClient, sameConfig } from './connect-client.ts';
-import { rootCause, toConnectorStatus } from './debezium-connector.ts';
 
 /** What a Connect worker would answer, one after the other; the real one is in the integration test. */
 type Answer = readonly [status: number, body: unknown];
@@ -31,11 +31,12 @@ async function worker(...answers: Answer[]) {
   return { client: createConnectClient(config, pino({ level: 'silent' })), requests };
 }
 
+const ROOT: Answer = [200, { version: '4.3.1', kafka_cluster_id: 'x' }];
 const REBALANCING: Answer = [409, { error_code: 409, message: 'rebalance in progress' }];
 
 describe('connect client', () => {
   it('creates, leaves alone what is the same, and changes what differs', async () => {
-    const absent = await worker([404, { message: 'not found' }], [201, {}]);
+    const absent = await worker([404, { message: 'not found' }], ROOT, [201, {}]);
     expect(await absent.client.apply('c', { a: '1' })).toBe('created');
     const same = await worker([200, { name: 'c', a: '1' }]);
     expect(await same.client.apply('c', { a: '1' })).toBe('unchanged');
@@ -60,16 +61,16 @@ describe('connect client', () => {
 
   it.each([
     [400, 'CONNECT_CONFIG_INVALID', 'user'],
-    [404, 'CONNECT_NOT_FOUND', 'external'],
+    [404, 'CONNECT_NOT_FOUND', 'user'],
     [403, 'CONNECT_REJECTED', 'external'],
   ])('does not repeat a %d: %s', async (status, code, domain) => {
-    const { client, requests } = await worker([status, { message: 'because' }]);
+    const { client, requests } = await worker([status, { message: 'because' }], ROOT);
     await expect(client.stop('c')).rejects.toMatchObject({
       code,
       domain,
       message: expect.stringContaining('because'),
     });
-    expect(requests).toEqual(['PUT /connectors/c/stop']);
+    expect(requests).toEqual(['PUT /connectors/c/stop', ...(status === 404 ? ['GET /'] : [])]);
   });
 
   it('is unavailable when nothing listens', async () => {
@@ -79,9 +80,25 @@ describe('connect client', () => {
   });
 
   it('has no status for a connector that does not exist, and deletes it all the same', async () => {
-    const { client } = await worker([404, { message: 'no' }]);
+    const absent: Answer = [404, { message: 'no' }];
+    const { client } = await worker(absent, ROOT, absent, ROOT);
     expect(await client.status('c')).toBeUndefined();
     await client.delete('c');
+  });
+
+  it.each<[string, Answer]>([
+    ['a server that knows no such path', [404, { message: 'Not Found' }]],
+    ['a page', [200, 'hello']],
+    ['JSON of something else', [404, { version: '9' }]],
+  ])('tells %s from Connect, whatever it asks', async (_what, answer) => {
+    const { client } = await worker(answer);
+    const refusal = { code: 'CONNECT_URL_WRONG', domain: 'user' };
+    if (answer[0] === 404) {
+      await expect(client.stop('c')).rejects.toMatchObject(refusal);
+      await expect(client.delete('c')).rejects.toMatchObject(refusal);
+    }
+    await expect(client.status('c')).rejects.toMatchObject(refusal);
+    await expect(client.list()).rejects.toMatchObject(refusal);
   });
 
   it('compares configurations without regard to order', () => {

@@ -1,14 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { type DebeziumConfig, debeziumConfigSchema } from './config.ts';
-import {
-  type ConnectorEnvironment,
-  captureNames,
-  debeziumConnectorConfig,
-} from './connector-config.ts';
+import { capturesOf, type DebeziumConfig, debeziumConfigSchema } from './config.ts';
+import { type ConnectorEnvironment, debeziumConnectorConfig } from './connector-config.ts';
+import { captureNames } from './names.ts';
 
 const env: ConnectorEnvironment = {
   databaseUrl: 'postgres://app:p%40ss@db.example:6543/shop?sslmode=require',
   registryUrl: 'http://registry.example/apis/ccompat/v7',
+  brokers: ['kafka:9092'],
   namespace: '',
   partitions: 0,
   replicationFactor: 3,
@@ -28,8 +26,10 @@ describe('debeziumConnectorConfig', () => {
       'database.password': 'p@ss',
       'database.dbname': 'shop',
       'database.sslmode': 'require',
+      'signal.data.collection': 'public.reachflow_signal',
+      'notification.sink.topic.name': 'cdc.notification',
       'topic.prefix': 'cdc',
-      'table.include.list': 'public.contacts,public.companies,public.events',
+      'table.include.list': 'public\\.contacts,public\\.companies,public\\.events',
       'exactly.once.support': 'required',
       'tombstones.on.delete': 'true',
       'snapshot.mode': 'initial',
@@ -42,7 +42,7 @@ describe('debeziumConnectorConfig', () => {
 
   it('creates the topics as the map has them, or with the partitions of a development stack', () => {
     expect(make()).toMatchObject({
-      'topic.creation.groups': 'public_contacts,public_companies,public_events',
+      'topic.creation.groups': 'public_contacts,public_companies,public_events,notification',
       'topic.creation.public_contacts.include': 'cdc\\.public\\.contacts',
       'topic.creation.public_contacts.partitions': '50',
       'topic.creation.public_contacts.replication.factor': '3',
@@ -84,8 +84,64 @@ describe('debeziumConnectorConfig', () => {
     [{}, { databaseUrl: 'mysql://h/db' }, 'CDC_URL_INVALID'],
     [{}, { databaseUrl: 'postgres://h' }, 'CDC_URL_INVALID'],
     [{}, { databaseUrl: 'not a url' }, 'CDC_URL_INVALID'],
-  ])('refuses %j %j: %s', (fields, changes, code) => {
-    expect(() => make(fields, changes)).toThrow(expect.objectContaining({ code }));
+    [{ database: 'mariadb' }, {}, 'CDC_URL_INVALID'],
+    [{ shards: { 'public.orders': 'x' } }, {}, 'CDC_SHARDS_INVALID'],
+    [{ shards: { 'public.contacts': '(' } }, {}, 'CDC_SHARDS_INVALID'],
+  ] as const)('refuses %j %j: %s', (fields, changes, code) => {
+    expect(() => make(fields as Partial<DebeziumConfig>, changes)).toThrow(
+      expect.objectContaining({ code }),
+    );
+  });
+
+  const mariadb = {
+    database: 'mariadb' as const,
+    databaseUrl: 'mysql://app:p%40ss@db.example/',
+    tables: ['public.contacts'],
+  };
+
+  it('reads the binlog of MariaDB and MySQL under an id of its own', () => {
+    const made = make(mariadb);
+    expect(made).toMatchObject({
+      'connector.class': 'io.debezium.connector.mariadb.MariaDbConnector',
+      'database.hostname': 'db.example',
+      'database.port': '3306',
+      'database.password': 'p@ss',
+      'database.include.list': 'public',
+      'table.include.list': 'public\\.contacts,public\\.reachflow_signal',
+      'schema.history.internal.kafka.bootstrap.servers': 'kafka:9092',
+      'schema.history.internal.kafka.topic': 'cdc.schema-history',
+      'time.precision.mode': make()['time.precision.mode'],
+    });
+    expect(Number(made['database.server.id'])).toBeGreaterThan(1_000_000_000);
+    const other = make({ ...mariadb, connectorName: 'other' });
+    expect(other['database.server.id']).not.toBe(made['database.server.id']);
+    expect(make({ ...mariadb, database: 'mysql', serverId: 7 })).toMatchObject({
+      'connector.class': 'io.debezium.connector.mysql.MySqlConnector',
+      'database.server.id': '7',
+    });
+  });
+
+  it('brings shards into the topic of their table, and a further source, too', () => {
+    const shards = { 'public.contacts': 'shop_[0-9]\\.contacts' };
+    expect(make({ ...mariadb, shards, signalTable: 'shop_0.signals' })).toMatchObject({
+      'database.include.list': 'shop_[0-9]',
+      'table.include.list': 'shop_[0-9]\\.contacts,shop_0\\.signals',
+      transforms: 'shards0,signals',
+      'transforms.shards0.type': 'io.debezium.transforms.ByLogicalTableRouter',
+      'transforms.shards0.topic.regex': 'cdc\\.(?:shop_[0-9]\\.contacts)',
+      'transforms.shards0.topic.replacement': 'cdc.public.contacts',
+      'transforms.shards0.key.enforce.uniqueness': 'false',
+    });
+    const [, shop] = capturesOf(debeziumConfigSchema.parse({ sources: { shop: mariadb } }));
+    if (shop === undefined) throw new Error('there is no second capture');
+    expect(captureNames(shop.config, '', shop.source).connector).toBe('reachflow-cdc-shop');
+    const made = debeziumConnectorConfig(shop.config, { ...env, namespace: 'n' }, shop.source);
+    expect(made).toMatchObject({
+      'topic.prefix': 'n.cdc.shop',
+      'transforms.tables.regex': 'n\\.cdc\\.shop\\.(public\\.contacts)',
+      'transforms.tables.replacement': 'n.cdc.$1',
+      'topic.creation.public_contacts.include': 'n\\.cdc\\.public\\.contacts',
+    });
   });
 
   it('says nothing of the password in what it throws', () => {

@@ -22,7 +22,7 @@ describe('TaskWatch', () => {
           if (away) throw new Error('away');
           return {} as ConnectorState;
         },
-        restartFailed: async () => {
+        restart: async () => {
           restarts.push(Date.now());
         },
       },

@@ -4,7 +4,7 @@ import { errorMessage } from '../../runtime/errors.ts';
 import type { ConnectClient } from './connect-client.ts';
 
 export interface TaskWatchOptions {
-  readonly client: Pick<ConnectClient, 'status' | 'restartFailed'>;
+  readonly client: Pick<ConnectClient, 'status' | 'restart'>;
   readonly connector: string;
   readonly logger: Logger;
   /** Between two looks, ms. */
@@ -62,7 +62,7 @@ export class TaskWatch {
         { connector, failed, restarts: this.#restarts, pauseMs },
         'restarting what failed',
       );
-      await client.restartFailed(connector);
+      await client.restart(connector, 'failed');
     } catch (error) {
       // Connect is away or busy: the next look may find it.
       logger.debug({ connector, error: errorMessage(error) }, 'Kafka Connect not watched now');

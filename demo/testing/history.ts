@@ -74,7 +74,16 @@ export function envelope<R>(op: string, row: R, lsn: bigint) {
   return {
     before: op === 'd' ? row : null,
     after: op === 'd' ? null : row,
-    source: { ts_ms: NOW, snapshot: null, table: 't', lsn },
+    source: {
+      ts_ms: NOW,
+      snapshot: null,
+      table: 't',
+      lsn,
+      sequence: null,
+      file: null,
+      pos: null,
+      row: null,
+    },
     op,
     ts_ms: NOW,
   };

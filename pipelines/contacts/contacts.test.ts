@@ -20,7 +20,16 @@ function change(
   lsn: bigint,
   after: Partial<CdcPublicContactsValue> | null,
 ): CdcPublicContactsEnvelope {
-  const source = { ts_ms: 1, snapshot: null, table: 'contacts', lsn };
+  const source = {
+    ts_ms: 1,
+    snapshot: null,
+    table: 'contacts',
+    lsn,
+    sequence: null,
+    file: null,
+    pos: null,
+    row: null,
+  };
   return {
     op,
     before: op === 'd' ? row : null,
@@ -149,6 +158,13 @@ describe('the contacts pipeline', () => {
     await driver.redrive(letter, { topic: 'cdc.public.contacts', value });
     expect(golden().map((c) => c?.full_name)).toEqual(['Ada the newer']);
     expect(driver.counters().steps.get('enrich')?.dropped).toEqual(new Map([['superseded', 1]]));
+  });
+
+  it('takes a change that was under way while a snapshot read the row', async () => {
+    await pipe(change('r', 20n, { full_name: 'Old' }));
+    await pipe(change('u', 10n, { full_name: 'New' }));
+    await pipe(change('r', 9n, { full_name: 'Older' }));
+    expect(golden().map((contact) => contact?.full_name)).toEqual(['Old', 'New']);
   });
 
   it('takes a redriven change that nothing came after, though it has seen it', async () => {

@@ -101,7 +101,16 @@ describe('rows of the events table', () => {
       props: '{"a":1}',
       ...change,
     },
-    source: { ts_ms: NOW, snapshot: null, table: 'events', lsn: 1n },
+    source: {
+      ts_ms: NOW,
+      snapshot: null,
+      table: 'events',
+      lsn: 1n,
+      sequence: null,
+      file: null,
+      pos: null,
+      row: null,
+    },
     ts_ms: NOW,
   });
   const pipeRow = (value: CdcPublicEventsEnvelope) => driver.pipe('cdc.public.events', '5', value);

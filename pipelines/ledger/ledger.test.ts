@@ -2,7 +2,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';
 import { ledgerPipeline } from './topology.ts';
 
-const source = (table: string, lsn: bigint) => ({ ts_ms: 1, snapshot: null, table, lsn });
+const nowhere = { sequence: null, file: null, pos: null, row: null };
+const source = (table: string, lsn: bigint) => ({
+  ts_ms: 1,
+  snapshot: null,
+  table,
+  ...nowhere,
+  lsn,
+});
 
 describe('the ledger pipeline', () => {
   let driver: TopologyTestDriver;

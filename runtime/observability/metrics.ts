@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { CaptureMetrics } from './capture-metrics.ts';
 import { DeliveryMetrics } from './delivery-metrics.ts';
 import type { ProcessStatus } from './process-status.ts';
 import { addStatusMetrics } from './status-metrics.ts';
@@ -16,6 +17,7 @@ export interface Metrics {
   /** A task that is being opened. */
   task(pipeline: string, subTopology: string): TaskMetrics;
   readonly delivery: DeliveryMetrics;
+  readonly capture: CaptureMetrics;
 }
 
 export interface MetricsOptions {
@@ -53,5 +55,6 @@ export function createMetrics({ version, process: ofProcess = true }: MetricsOpt
     },
     task: (pipeline, subTopology) => tasks.task(pipeline, subTopology),
     delivery,
+    capture: new CaptureMetrics(registry),
   };
 }

@@ -299,7 +299,16 @@ describe('a table that each process holds whole', () => {
   it('is filled by what is piped into its topic, too', async () => {
     await run(join);
     const row = { id: 7, tenant_id: 't', name: 'Acme', domain: null, industry: null };
-    const source = { ts_ms: T0, snapshot: null, table: 'companies', lsn: 1n };
+    const source = {
+      ts_ms: T0,
+      snapshot: null,
+      table: 'companies',
+      lsn: 1n,
+      sequence: null,
+      file: null,
+      pos: null,
+      row: null,
+    };
     const change = { op: 'c', before: null, after: row, source, ts_ms: T0 };
     await driver.pipe('cdc.public.companies', '7', change);
     await driver.pipe('webhook.received', 'a', webhook({ event_id: '1', entity_id: '7' }));

@@ -389,6 +389,15 @@ export class Simulation {
 /** A row of the events table, as Debezium tells of it. */
 function inserted(id: number, tenant_id: string): TopicValue<'cdc.public.events'> {
   const after = { id, tenant_id, contact_id: null, kind: null, occurred_at: null, props: null };
-  const source = { ts_ms: T0, snapshot: null, table: 'events', lsn: 1n };
+  const source = {
+    ts_ms: T0,
+    snapshot: null,
+    table: 'events',
+    lsn: 1n,
+    sequence: null,
+    file: null,
+    pos: null,
+    row: null,
+  };
   return { op: 'c', before: null, after, source, ts_ms: T0 };
 }

@@ -12,6 +12,8 @@ interface KnownContact {
   readonly contact: BaseContact | null;
   /** LSN of the contact's row. */
   readonly lsn: string;
+  /** Whether a snapshot read the row, at that LSN; absent for a change. */
+  readonly snapshot?: true;
   readonly version: string;
   readonly company: Omit<Company, 'lsn'> | null;
 }
@@ -21,8 +23,25 @@ export const known = keyValueStore<KnownContact>('contacts', jsonSerde());
 
 /** A row's change, valid: what the contact is now, or that it is no more. */
 export type ContactChange =
-  | { readonly kind: 'upsert'; readonly contact: BaseContact; readonly lsn: bigint }
+  | {
+      readonly kind: 'upsert';
+      readonly contact: BaseContact;
+      readonly lsn: bigint;
+      readonly isSnapshot: boolean;
+    }
   | { readonly kind: 'remove'; readonly id: string; readonly lsn: bigint };
+
+type Upsert = Omit<Extract<ContactChange, { kind: 'upsert' }>, 'kind'>;
+
+/**
+ * A change that comes again out of the DLQ must not undo those that came after it. What a snapshot read says nothing
+ * of that: a transaction that was open then commits changes with older LSNs after it.
+ */
+function isSuperseded(change: ContactChange, before: KnownContact): boolean {
+  if (BigInt(before.lsn) <= change.lsn) return false;
+  const isChange = change.kind === 'remove' || !change.isSnapshot;
+  return !(before.snapshot === true && isChange);
+}
 
 function sameCompany(a: KnownContact['company'], b: KnownContact['company']): boolean {
   return a?.name === b?.name && a?.domain === b?.domain && a?.industry === b?.industry;
@@ -53,13 +72,19 @@ export function createEnrichStep(
     else members.add(id);
   }
 
-  function emit(contact: BaseContact, lsn: bigint, before: KnownContact | undefined): void {
+  function emit({ contact, lsn, isSnapshot }: Upsert, before: KnownContact | undefined): void {
     const row = contact.company_id === null ? undefined : table.get(contact.company_id);
     const company =
       row === undefined ? null : { name: row.name, domain: row.domain, industry: row.industry };
     const version = nextVersion(lsn, row?.lsn, before);
     index(contact.id, before?.contact?.company_id ?? null, contact.company_id);
-    store.set(contact.id, { contact, lsn: String(lsn), version: String(version), company });
+    store.set(contact.id, {
+      contact,
+      lsn: String(lsn),
+      ...(isSnapshot ? { snapshot: true } : {}),
+      version: String(version),
+      company,
+    });
     context.forward(contact.id, {
       ...contact,
       company: company?.name ?? null,
@@ -75,7 +100,9 @@ export function createEnrichStep(
     if (before === undefined || before.contact === null) return;
     const companyId = before.contact.company_id;
     const row = companyId === null ? undefined : table.get(companyId);
-    if (!sameCompany(before.company, row ?? null)) emit(before.contact, BigInt(before.lsn), before);
+    if (sameCompany(before.company, row ?? null)) return;
+    const { contact, lsn, snapshot = false } = before;
+    emit({ contact, lsn: BigInt(lsn), isSnapshot: snapshot }, before);
   }
 
   /** False when the contact was never emitted. */
@@ -92,9 +119,8 @@ export function createEnrichStep(
   return {
     process(change) {
       const before = store.get(change.kind === 'upsert' ? change.contact.id : change.id);
-      // A change that comes again out of the DLQ must not undo those that came after it.
-      if (before !== undefined && BigInt(before.lsn) > change.lsn) return drop('superseded');
-      if (change.kind === 'upsert') emit(change.contact, change.lsn, before);
+      if (before !== undefined && isSuperseded(change, before)) return drop('superseded');
+      if (change.kind === 'upsert') emit(change, before);
       else if (!remove(change.id, change.lsn)) return drop('deleted before it was valid');
       return undefined;
     },

@@ -11,6 +11,7 @@ export interface RowChange {
   readonly eventId: string;
   readonly id: string;
   readonly lsn: bigint;
+  readonly isSnapshot: boolean;
   /** Null: deleted. */
   readonly row: CdcPublicContactsValue | null;
 }
@@ -22,13 +23,14 @@ export function readContactChange(envelope: CdcPublicContactsEnvelope): Outcome<
   const row = change.after ?? change.before;
   if (row === null) return drop('no row');
   const id = String(row.id);
-  const { version: lsn, op, after } = change;
-  return ok({ eventId: `${id}:${lsn}:${op}`, id, lsn, row: after });
+  const { version: lsn, op, after, isSnapshot } = change;
+  return ok({ eventId: `${id}:${lsn}:${op}`, id, lsn, isSnapshot, row: after });
 }
 
-export function judgeChange({ id, lsn, row }: RowChange): Outcome<ContactChange> {
+export function judgeChange(change: RowChange): Outcome<ContactChange> {
+  const { id, lsn, row, isSnapshot } = change;
   if (row === null) return ok({ kind: 'remove', id, lsn });
   const validated = validateContact(row);
   if ('reasons' in validated) return invalid(`contact ${id}`, validated.reasons, validated.tenant);
-  return ok({ kind: 'upsert', contact: validated.contact, lsn });
+  return ok({ kind: 'upsert', contact: validated.contact, lsn, isSnapshot });
 }
