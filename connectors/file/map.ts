@@ -6,6 +6,7 @@ import { encodings } from './encoding.ts';
 
 /** What a cell or a value of a file may become. */
 export const fieldTypes = [
+  'any',
   'string',
   'integer',
   'number',
@@ -42,7 +43,7 @@ const oneCharacter = z.string().regex(/^[\t -~]$/, 'one ASCII character');
 const field = z.union([
   column.transform((name) => ({
     column: name,
-    type: 'string' as const,
+    type: 'any' as const,
     required: false,
     trim: false,
     separator: ',',
@@ -50,12 +51,15 @@ const field = z.union([
   })),
   z.strictObject({
     column,
-    type: z.enum(fieldTypes).default('string').describe('What its text has to be.'),
+    type: z
+      .enum(fieldTypes)
+      .default('any')
+      .describe('What it has to be; any: text in a text file, in others as it is.'),
     required: z.boolean().default(false).describe('A row without it is rejected.'),
     trim: z
       .boolean()
       .default(false)
-      .describe('Without white space around it; other types than string always are.'),
+      .describe('Without white space around it; other types than any and string always are.'),
     separator: z.string().min(1).max(8).default(',').describe('Between the entries of a list.'),
     order: z
       .enum(['ymd', 'dmy', 'mdy'])

@@ -5,6 +5,15 @@ import { parseTime, type TimeOrder } from './time.ts';
 /** What a value became: JSON text, nothing (an empty cell), or why it cannot. */
 export type Converted = { readonly json: string } | { readonly problem: string } | typeof ABSENT;
 
+/** A cell that has no value: what a formula failed with. */
+export class CellError {
+  readonly message: string;
+
+  constructor(message: string) {
+    this.message = message;
+  }
+}
+
 export const ABSENT = { absent: true } as const;
 
 export interface Conversion {
@@ -26,7 +35,9 @@ const SHOWN = 60;
 export function convert(value: unknown, conversion: Conversion): Converted {
   if (value === null || value === undefined) return ABSENT;
   if (typeof value === 'string') return convertText(value, conversion);
+  if (value instanceof CellError) return { problem: value.message };
   const { type } = conversion;
+  if (type === 'any') return json(value);
   if (type === 'string' || type === 'email' || type === 'phone')
     return convertText(textOf(value), conversion);
   if (type === 'json') return json(value);
@@ -40,15 +51,18 @@ export function convert(value: unknown, conversion: Conversion): Converted {
 export function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   if (value === null || value === undefined) return '';
+  if (value instanceof CellError) return '';
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? '' : value.toISOString();
   return typeof value === 'object' ? (toJson(value) ?? '') : String(value);
 }
 
 function convertText(text: string, conversion: Conversion): Converted {
   const { type, trim } = conversion;
-  const value = trim || type !== 'string' ? text.trim() : text;
+  const isText = type === 'string' || type === 'any';
+  const value = trim || !isText ? text.trim() : text;
   if (value === '') return ABSENT;
   switch (type) {
+    case 'any':
     case 'string':
       return { json: JSON.stringify(value) };
     case 'integer':
@@ -139,8 +153,20 @@ function json(value: unknown): Converted {
   return text === undefined ? { problem: 'it has no form in JSON' } : { json: text };
 }
 
-/** Whole numbers beyond what a number is exact for keep their digits, as text. */
+/**
+ * Whole numbers beyond what a number is exact for keep their digits, as text; undefined for what has no form in JSON,
+ * or is nested so deep that the runtime gives up.
+ */
 function toJson(value: unknown): string | undefined {
+  try {
+    return stringify(value);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+}
+
+function stringify(value: unknown): string | undefined {
   return JSON.stringify(value, (_key, part: unknown) => {
     if (typeof part === 'bigint')
       return Number.isSafeInteger(Number(part)) ? Number(part) : String(part);

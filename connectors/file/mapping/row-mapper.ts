@@ -243,7 +243,7 @@ function fieldsOf(columns: readonly string[] | undefined): ImportMap['fields'] {
       column,
       {
         column,
-        type: 'string',
+        type: 'any',
         required: false,
         trim: false,
         separator: ',',
@@ -279,6 +279,6 @@ function fieldPlan(name: string, field: FieldMap, isFirst: boolean, places: Plac
     place: places.of(column),
     required,
     conversion,
-    verbatim: conversion.type === 'string' && !conversion.trim,
+    verbatim: (conversion.type === 'any' || conversion.type === 'string') && !conversion.trim,
   };
 }

@@ -13,6 +13,7 @@ import {
   type RowReader,
   type RowVisitor,
 } from './reader.ts';
+import { scanText, type TextScanner } from './scan-text.ts';
 
 export interface CsvReaderOptions extends CsvOptions {
   /** Whether the first row that is read has the names of the columns. */
@@ -47,12 +48,11 @@ export async function openCsv(file: TextFile, options: CsvReaderOptions): Promis
     columns,
     description: `csv, ${file.detected.encoding}, delimiter ${name}${file.gzip ? ', gzip' : ''}`,
     size: file.textBytes,
-    read: (from, visitor) =>
-      readCsv(file, dialect, from.bytes === 0 ? start.position : from, {
-        visitor,
-        columns: columns.length,
-        pad: options.ragged === 'pad',
-      }),
+    read: (from, visitor) => {
+      const entry = from.bytes === 0 ? start.position : from;
+      const reading = { visitor, columns: columns.length, pad: options.ragged === 'pad' };
+      return scanText(file, entry, (window) => new CsvRowScanner(window, dialect, reading, entry));
+    },
   };
 }
 
@@ -109,38 +109,18 @@ function isBlank({ row }: CsvScanner): boolean {
   return row.count === 1 && row.from === row.to;
 }
 
-interface Reading {
+/** Who takes the rows, and what a row has to have. */
+export interface CsvReading {
   readonly visitor: RowVisitor;
   readonly columns: number;
   readonly pad: boolean;
 }
 
-async function* readCsv(
-  file: TextFile,
-  dialect: CsvDialect,
-  from: FilePosition,
-  reading: Reading,
-): AsyncGenerator<FilePosition> {
-  const source = await openText(file, from.bytes);
-  const window = new ByteWindow(source, from.bytes, MAX_ROW_BYTES);
-  const rows = new CsvRows(window, new CsvScanner(dialect), reading, from, dialect.crOnly);
-  try {
-    for (;;) {
-      await window.fill();
-      rows.scan();
-      yield rows.position;
-      if (window.ended && window.start === window.end) return;
-    }
-  } finally {
-    await source.close();
-  }
-}
-
-/** Hands over the rows of a window. */
-class CsvRows {
+/** Rows of the cells of a window. */
+export class CsvRowScanner implements TextScanner {
   readonly #window: ByteWindow;
   readonly #scanner: CsvScanner;
-  readonly #reading: Reading;
+  readonly #reading: CsvReading;
   readonly #stop: number;
   #rows: number;
   #line: number;
@@ -148,26 +128,19 @@ class CsvRows {
   /** Within a line that is too long: what is left of it is passed over. */
   #skipping = false;
 
-  constructor(
-    window: ByteWindow,
-    scanner: CsvScanner,
-    reading: Reading,
-    from: FilePosition,
-    crOnly: boolean,
-  ) {
+  constructor(window: ByteWindow, dialect: CsvDialect, reading: CsvReading, from: FilePosition) {
     this.#window = window;
-    this.#scanner = scanner;
+    this.#scanner = new CsvScanner(dialect);
     this.#reading = reading;
     this.#rows = from.rows;
     this.#line = from.line;
-    this.#stop = crOnly ? CR : LF;
+    this.#stop = dialect.crOnly ? CR : LF;
   }
 
   get position(): FilePosition {
     return { rows: this.#rows, line: this.#line, bytes: this.#window.consumed };
   }
 
-  /** All rows that the window has as a whole. */
   scan(): void {
     const window = this.#window;
     if (this.#skipping) this.#skip();

@@ -3,7 +3,11 @@ import { ReachflowError } from '../../../runtime/errors.ts';
 import { describeText, isGzip, readHead } from '../byte-source.ts';
 import type { FileFormat, ImportMap } from '../map.ts';
 import { openCsv } from './csv.ts';
+import { openJsonArray } from './json-array.ts';
+import { openNdjson } from './ndjson.ts';
+import { openParquet } from './parquet.ts';
 import type { RowReader } from './reader.ts';
+import { openXlsx } from './xlsx.ts';
 
 /** Names of files that are imported from a directory. */
 const EXTENSIONS: Readonly<Record<string, FileFormat>> = {
@@ -31,6 +35,7 @@ export function formatOfName(name: string): FileFormat | undefined {
 function formatOf(name: string, head: Buffer): FileFormat {
   if (head.subarray(0, 4).toString('latin1') === 'PK\x03\x04') return 'xlsx';
   if (head.subarray(0, 4).toString('latin1') === 'PAR1') return 'parquet';
+  if (head.subarray(0, 4).toString('latin1') === '\xd0\xcf\x11\xe0') throw oldExcel(name);
   const named = formatOfName(name);
   if (named !== undefined && named !== 'xlsx' && named !== 'parquet') return named;
   const first = head.toString('latin1').trimStart()[0];
@@ -58,6 +63,28 @@ export async function openReader(
   const gzip = isGzip(raw);
   const head = gzip ? await readHead(path, HEAD_BYTES, true) : raw;
   const format = map.format ?? formatOf(name, head);
-  if (format === 'csv') return openCsv(await describeText(path, gzip, map.encoding), map.csv);
-  throw new Error(`no reader of ${format}`);
+  if (format === 'xlsx' || format === 'parquet') {
+    if (gzip) throw packed(name);
+    return format === 'xlsx' ? openXlsx(path, map.xlsx) : openParquet(path);
+  }
+  const text = await describeText(path, gzip, map.encoding);
+  if (format === 'csv') return openCsv(text, map.csv);
+  return format === 'json' ? openJsonArray(text, map.json.pointer) : openNdjson(text);
+}
+
+function packed(name: string): ReachflowError {
+  return new ReachflowError(`${name} is packed with gzip, but a file that is read out of order`, {
+    code: 'FILE_MALFORMED',
+    domain: 'user',
+    hint: 'Unpack it: Excel and Parquet files are compressed already.',
+  });
+}
+
+/** A compound file: .xls, or .xlsx with a password. */
+function oldExcel(name: string): ReachflowError {
+  return new ReachflowError(`${name} is an Excel file of the old kind, or one with a password`, {
+    code: 'FILE_MALFORMED',
+    domain: 'user',
+    hint: 'Save it as .xlsx without a password, or as CSV.',
+  });
 }
