@@ -103,11 +103,7 @@ export class CsvScanner {
       at += 1;
     }
     if (at >= end) {
-      if (!final) return INCOMPLETE;
-      this.problem = 'a quote is not closed';
-      this.unclosed = true;
-      this.lines = 1;
-      return this.#rowStart;
+      return final ? this.#notClosed() : INCOMPLETE;
     }
     this.#add(from + 1, at, doubled);
     const behind = at + 1;
@@ -115,8 +111,18 @@ export class CsvScanner {
     const next = buffer[behind];
     if (next === this.#delimiter || next === LF) return behind;
     if (next === CR && this.#breaks(buffer, behind, end)) return behind;
+    // On another line it is the opening quote of that line's cell, which closes nothing.
+    if (this.lines > 1) return this.#notClosed();
     this.problem = 'there is text between a closing quote and the next cell';
     return behind;
+  }
+
+  /** The row is the line on which it begins. */
+  #notClosed(): number {
+    this.problem = 'a quote is not closed';
+    this.unclosed = true;
+    this.lines = 1;
+    return this.#rowStart;
   }
 
   #add(from: number, to: number, doubled: number): void {
