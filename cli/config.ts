@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
+import { fileConfigSchema } from '../connectors/file/config.ts';
 import { webhookConfigSchema } from '../connectors/webhook/config.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
@@ -24,6 +25,7 @@ export const appConfigSchema = z.strictObject({
   connect: connectConfigSchema,
   debezium: debeziumConfigSchema,
   webhook: webhookConfigSchema,
+  file: fileConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,

@@ -5,6 +5,7 @@ import { configCommand } from './commands/config.ts';
 import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
+import { importCommand } from './commands/import.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
@@ -18,6 +19,7 @@ const commands: readonly (() => Command)[] = [
   demoCommand,
   stackCommand,
   runCommand,
+  importCommand,
   statusCommand,
   () => topologyCommand(pipelines),
   connectorsCommand,
@@ -35,6 +37,8 @@ Examples:
   reachflow config --sources          what is configured, and where each value comes from
   reachflow run                       webhooks and change data through to the three stores
   reachflow run --workers 4           the same, spread over four processes
+  reachflow import contacts.csv --map map.yaml
+                                      rows of a file into a topic, each exactly once
   reachflow topology events           the steps, topics and stores of a pipeline
   reachflow connectors status         change data capture: tasks, slots, snapshots
   reachflow dlq list                  what could not be delivered, and why

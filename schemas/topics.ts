@@ -9,6 +9,8 @@ import type {
   CdcPublicPgbenchTellersEnvelope,
   Contact,
   EventRecorded,
+  FileImportChanged,
+  FileRowReceived,
   LedgerAccount,
   LedgerBranch,
   LedgerEntry,
@@ -112,6 +114,20 @@ export const topics = {
     schema: 'webhook-received',
     partitions: 100,
     maxMessageBytes: PAYLOAD_BYTES,
+  }),
+  'file.row.received': topic<FileRowReceived>({
+    key: 'tenant + entity id',
+    schema: 'file-row-received',
+    partitions: 100,
+    maxMessageBytes: PAYLOAD_BYTES,
+  }),
+  // Kept for ever: a finished file must not count again, however late it comes back.
+  'file.import.changed': topic<FileImportChanged>({
+    key: 'import id',
+    schema: 'file-import-changed',
+    partitions: 10,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
   }),
   'cdc.public.contacts': topic<CdcPublicContactsEnvelope>({ ...cdc, schema: 'cdc-contacts' }),
   // Read whole, as a table, at each start: a row that expired would look deleted.

@@ -189,6 +189,48 @@ export interface EventRecorded {
   payload: string;
 }
 
+/** What became of an import: written in the transaction of its first rows, and of its last. */
+export interface FileImportChanged {
+  import_id: string;
+  /** `file:<name>`, of the map. */
+  source: string;
+  /** The file's name, without directories. */
+  file: string;
+  /** Where its rows went. */
+  topic: string;
+  /** `running` or `finished`. */
+  state: string;
+  started_at: number;
+  updated_at: number;
+  /** So far, rejected ones included. */
+  rows: number;
+  rejected: number;
+  file_bytes: number;
+}
+
+/** One row of an imported file, as its map shaped it. */
+export interface FileRowReceived {
+  /** What was imported: the same for the same content and map. */
+  import_id: string;
+  /** `file:<name>`, of the map. */
+  source: string;
+  /** The file's name, without directories. */
+  file: string;
+  /** What a row is, of the map, e.g. `contact`. */
+  event_type: string;
+  /** When the import began. */
+  received_at: number;
+  tenant_id: string;
+  /** Of the file, from 1, without headings: with import_id the row's identity. */
+  row: number;
+  /** What the row is about: with the tenant, the record's key. */
+  entity_id: string;
+  /** When the row says it happened, if it does. */
+  occurred_at: number | null;
+  /** The mapped fields, JSON text. */
+  payload: string;
+}
+
 /** An account and its balance. */
 export interface LedgerAccount {
   id: string;

@@ -14,6 +14,8 @@ export interface EpochOffset {
   readonly topic: string;
   readonly partition: number;
   readonly nextOffset: bigint;
+  /** Kept with it, at most 4,096 bytes; none when absent. */
+  readonly metadata?: string;
 }
 
 /** What a transaction wrote. */
@@ -256,10 +258,10 @@ export class EpochProducer {
       await this.#step((broker, identity) => broker.addOffsetsToTxn({ ...identity, groupId }));
       const topics = [...Map.groupBy(own, ({ topic }) => topic)].map(([topic, positions]) => ({
         topic: physical(topic),
-        partitions: positions.map(({ partition, nextOffset }) => ({
+        partitions: positions.map(({ partition, nextOffset, metadata = null }) => ({
           partition,
           offset: String(nextOffset),
-          metadata: null,
+          metadata,
         })),
       }));
       const request = { ...this.#wireIdentity(), groupId, topics };
