@@ -34,7 +34,8 @@ describe('the configuration', () => {
 
   it('calls every setting secret that is named like one', () => {
     const open = describeConfig(appConfigSchema).filter(
-      ({ key, secret }) => /password|secret|token|apiKey/i.test(key) && !secret,
+      // A duration is no secret, whatever it is about.
+      ({ key, secret }) => /password|secret|token|apiKey/i.test(key) && !/Ms$/.test(key) && !secret,
     );
     expect(open.map(({ key }) => key)).toEqual([]);
   });
