@@ -9,6 +9,7 @@ import { resetStack } from '../../compose/stack.ts';
 
 const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 const TIMEOUT_MS = 600_000;
+const MAPPED_MIB = 90;
 
 /** Runs a command to its end. @returns exit code (or signal) and all that it wrote. */
 async function reachflow(args: readonly string[]): Promise<{ code: unknown; output: string }> {
@@ -72,7 +73,8 @@ describe('reachflow prove', { timeout: TIMEOUT_MS }, () => {
       for (const state of ['open', 'half-open', 'closed'])
         expect(output).toContain(`breaker of ${sink}: ${state}`);
     }
+    // A worker of which more than 512 MiB is its own ends by itself; mapped files (Node's, the state's) come on top.
     const peak = Number(/a worker took (\d+) MiB at most/.exec(output)?.[1]);
-    expect(peak, output).toBeLessThanOrEqual(512);
+    expect(peak, output).toBeLessThanOrEqual(512 + MAPPED_MIB);
   });
 });
