@@ -43,10 +43,11 @@ export function contactRecord(
   };
 }
 
-/** Records of one partition as a batch beside the stream: no position moves. */
+/** Records of one partition as a batch beside the stream: no position moves. Other records are another group. */
 export function batchOf(records: readonly SinkRecord[]): SinkBatch {
   const { topic, partition } = records[0] ?? { topic: 'contact.golden', partition: 0 };
-  return { topic, partition, range: undefined, records };
+  const plan = records.map(({ offset, timestamp, key }) => `${offset} ${timestamp} ${key}`).join();
+  return { topic, partition, range: undefined, plan, records };
 }
 
 /** Strings that break careless encoders. */

@@ -55,7 +55,11 @@ const bad = new ReachflowError('bad', { code: 'BAD', domain: 'user' });
 
 function positionsOf(broker: Partial<CommittedPosition>): GroupPositions {
   return {
-    committed: async () => ({ offset: undefined, metadata: '', low: 0n, high: 0n, ...broker }),
+    committed: async () => ({
+      ...{ offset: undefined, metadata: '', isOfTopic: true, low: 0n, high: 0n },
+      end: broker.high ?? 0n,
+      ...broker,
+    }),
     commit: async () => undefined,
   };
 }

@@ -33,22 +33,61 @@ function sinkAt(position: bigint): Sink {
   };
 }
 
-const found: CommittedPosition = { offset: 10n, metadata: '', low: 0n, high: 20n };
+const found: CommittedPosition = {
+  offset: 10n,
+  metadata: '',
+  isOfTopic: true,
+  low: 0n,
+  high: 20n,
+  end: 20n,
+};
 
 describe('a planned position', () => {
   const open = (of: Partial<CommittedPosition>) =>
     plannedPosition(group({ ...found, ...of })).open();
 
-  it('goes on with the range that was about to be written', async () => {
-    const start = { position: 10n, from: 10n, epoch: 0n };
-    expect(await open({ metadata: planMetadata(20n) })).toEqual({ ...start, plannedEnd: 20n });
+  const plan = (end: bigint) => planMetadata({ end, origin: 'a-b_c', seen: 3n });
+  const start = { position: 10n, from: 10n, epoch: 0n };
+
+  it('goes on with the range that was about to be written, by its name', async () => {
+    const planned = { end: 20n, origin: 'a-b_c', seen: 3n };
+    expect(await open({ metadata: plan(20n) })).toEqual({ ...start, planned });
+    const old = { end: 20n, origin: undefined, seen: undefined };
+    expect(await open({ metadata: 'plan:20' })).toEqual({ ...start, planned: old });
   });
 
   it('drops a plan that the topic does not reach to: its lane would wait for ever', async () => {
-    const made = await open({ metadata: planMetadata(21n) });
-    expect(made).toEqual({ position: 10n, from: 10n, epoch: 0n });
-    const anew = await open({ offset: 500n, metadata: planMetadata(520n) });
+    const made = await open({ metadata: plan(21n) });
+    expect(made).toEqual(start);
+    const anew = await open({ offset: 500n, metadata: plan(520n) });
     expect(anew).toEqual({ position: 0n, from: 0n, epoch: 0n });
+  });
+
+  it('keeps the name of a range that retention has cut, and drops one of which nothing is left', async () => {
+    const planned = { end: 20n, origin: 'a-b_c', seen: 3n };
+    const cut = await open({ metadata: plan(20n), low: 15n, isOfTopic: false });
+    expect(cut).toEqual({ ...start, from: 15n, planned });
+    expect(await open({ metadata: plan(20n), low: 20n })).toEqual({ ...start, from: 20n });
+  });
+
+  it('is named by its records where a broker does not tell whether the topic is the same', async () => {
+    const planned = { end: 20n, origin: undefined, seen: 3n };
+    expect(await open({ metadata: plan(20n), isOfTopic: false })).toEqual({ ...start, planned });
+  });
+
+  it('commits a plan again when records were left out: only a member of the group may go on', async () => {
+    const commits: string[] = [];
+    const position = plannedPosition({
+      ...group({ ...found, metadata: plan(20n) }),
+      commit: async (offset, metadata) => void commits.push(`${offset} ${metadata}`),
+    });
+    await position.open();
+    const range = { start: 10n, end: 20n, epoch: 0n, origin: 'a-b_c' };
+    await position.begin(range, 4n, false);
+    expect(commits).toEqual([]);
+    await position.begin(range, 4n, true);
+    await position.begin({ ...range, origin: 'other' }, 4n, false);
+    expect(commits).toEqual(['10 plan:20:a-b_c:4', '10 plan:20:other:4']);
   });
 });
 

@@ -53,6 +53,11 @@ export interface SinkBatch {
    * has written in parts comes to the same parts.
    */
   readonly range: OffsetRange | undefined;
+  /**
+   * For `planned` sinks, with records that are written beside the stream: names the group that they were planned as. After a
+   * crash the same group comes again under the same name, less what retention has deleted of it meanwhile.
+   */
+  readonly plan?: string;
   readonly records: readonly SinkRecord[];
 }
 
@@ -129,9 +134,11 @@ export interface Sink {
    * A `transactional` sink writes all records and `range.end`, or nothing: when one record is at fault, the others are
    * `held`, and the runner calls again without it. It does so too when the batch is empty and has a range.
    *
-   * A `planned` sink does the same for a range in which it answers `retry` of a `record`: what it leaves out of a write
+   * A `planned` sink does the same for a range or group in which it answers `retry` of a `record`: what it leaves out of a write
    * has to be in the retry topic before, since the same range may come again when the record has healed, and is dropped
-   * then. Beside a record that it rejects for what is in it, as it will each time, it may write the others.
+   * then. (Where a write of an owner before is under way meanwhile, and takes the record, the record is written twice: the
+   * planned sink that there is never answers so.) Beside a record that it rejects for what is in it, as it will each time,
+   * it may write the others.
    * @throws ReachflowError `SINK_FENCED` when another owner has claimed the partition, or the store's position is not
    *   `range.start`: nothing was written. With `retry: 'backoff'`: as if every record were answered `retry` of the
    *   `store`; an empty batch has no other answer. Else only for bugs; whatever a store answers is classified into a result.

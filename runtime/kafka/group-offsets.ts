@@ -21,6 +21,10 @@ export interface GroupOffset extends TopicPartition {
   readonly low: bigint;
   /** Where readers of committed records end. */
   readonly high: bigint;
+  /** Next offset, undecided transactions included. */
+  readonly end: bigint;
+  /** The offset was committed for this very topic, as far as can be told; false where that cannot be told. */
+  readonly isOfTopic: boolean;
 }
 
 const RETRY = { timeoutMs: 10_000, pauseMs: 20 };
@@ -75,8 +79,9 @@ export class GroupOffsets {
         const one = found.get(`${named[i]?.topic}/${of.partition}`);
         const offset =
           one === undefined || one.offset.startsWith('-') ? undefined : BigInt(one.offset);
-        const { low = 0n, lastStable: high = 0n } = ends[i] ?? {};
-        return { ...of, offset, metadata: one?.metadata ?? '', low, high };
+        const { low = 0n, lastStable: high = 0n, high: end = 0n } = ends[i] ?? {};
+        const metadata = one?.metadata ?? '';
+        return { ...of, offset, metadata, low, high, end, isOfTopic: false };
       });
     } catch (error) {
       throw kafkaUnavailable(`the offsets of group ${this.#group} cannot be read`, error);

@@ -72,7 +72,8 @@ export class SimulatedBroker {
           offset: undefined,
           metadata: '',
         };
-        const answer = { offset, metadata, low: 0n, high: log.next };
+        const { next } = log;
+        const answer = { offset, metadata, isOfTopic: true, low: 0n, high: next, end: next };
         await this.#way(isAlive);
         return answer;
       },
