@@ -56,7 +56,7 @@ const bad = new ReachflowError('bad', { code: 'BAD', domain: 'user' });
 function positionsOf(broker: Partial<CommittedPosition>): GroupPositions {
   return {
     committed: async () => ({
-      ...{ offset: undefined, metadata: '', isOfTopic: true, low: 0n, high: 0n },
+      ...{ offset: undefined, metadata: '', isOfTopic: true, isOther: false, low: 0n, high: 0n },
       end: broker.high ?? 0n,
       ...broker,
     }),
@@ -108,7 +108,7 @@ describe('a lane', () => {
       deadLettered: () => undefined,
       delivered: () => undefined,
       settled: (...told) => settled.push(told),
-      position: plannedPosition(positions),
+      position: plannedPosition(positions, TOPIC, 0),
       positions: { committed: async () => ({ ...(await positions.committed()), ...main }) },
       budget: new BufferBudget(1_000_000_000),
       parkingLimits: () => ({ records: config.parking.maxRecords, bytes: config.parking.maxBytes }),

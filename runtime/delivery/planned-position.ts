@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { KafkaRecord } from '../kafka/record.ts';
 import {
+  committedOf,
   type GroupPositions,
   type PlannedRange,
   type PositionProtocol,
@@ -43,7 +44,11 @@ export function plannedRange(metadata: string): PlannedRange | undefined {
  * compaction has deleted some of it meanwhile. One commit a batch: the end of one carries the plan of the next where that is
  * known. A member of an older generation cannot plan any more: the broker refuses its commit.
  */
-export function plannedPosition(group: GroupPositions): PositionProtocol {
+export function plannedPosition(
+  group: GroupPositions,
+  topic: string,
+  partition: number,
+): PositionProtocol {
   /** As far as we know. */
   let committed: { readonly offset: bigint; readonly plan: PlannedRange | undefined } | undefined;
   const commit = async (offset: bigint, plan: PlannedRange | undefined) => {
@@ -56,7 +61,7 @@ export function plannedPosition(group: GroupPositions): PositionProtocol {
     committed.plan?.origin === plan?.origin;
   return {
     async open() {
-      const found = await group.committed();
+      const found = await committedOf(group, topic, partition);
       const start = { ...startOf(found), epoch: 0n };
       const planned = plannedRange(found.metadata);
       // What does not reach to its end any more, in a topic made anew or cut short, cannot come again as it was.

@@ -1,3 +1,4 @@
+import { ReachflowError } from '../errors.ts';
 import type { OffsetRange } from './sink.ts';
 
 /** A range from the position on that is about to be written. */
@@ -36,8 +37,12 @@ export interface CommittedPosition {
   /** Undefined where nothing is committed. */
   readonly offset: bigint | undefined;
   readonly metadata: string;
+  /** Tells the topic from others that had its name before; undefined where the brokers do not say. */
+  readonly topicId?: string | undefined;
   /** It was committed for this very topic, as far as can be told; false where that cannot be told. */
   readonly isOfTopic: boolean;
+  /** It was committed for another topic, which had the name before. */
+  readonly isOther: boolean;
   /** First offset that is still there. */
   readonly low: bigint;
   /** Where readers of committed records end. */
@@ -67,6 +72,36 @@ export interface PositionProtocol {
   end(range: OffsetRange, next: PlannedRange | undefined): Promise<void>;
   /** Offsets up to `position` hold nothing to write, and nothing is under way. @throws as `end`. */
   idle(position: bigint): Promise<void>;
+}
+
+/**
+ * The position that a group has of this very topic, and no other.
+ * @throws ReachflowError `INPUT_REPLACED` (domain user).
+ */
+export async function committedOf(
+  group: GroupPositions,
+  topic: string,
+  partition: number,
+): Promise<CommittedPosition> {
+  const found = await group.committed();
+  if (found.isOther) throw inputReplaced(topic, partition, found.offset);
+  return found;
+}
+
+/** The topic is not the one that a position is of: its offsets say nothing of the records that are there now. */
+export function inputReplaced(
+  topic: string,
+  partition: number,
+  position: bigint | undefined,
+): ReachflowError {
+  return new ReachflowError(
+    `${topic}[${partition}] is not the topic that was delivered up to ${position}: it was deleted and made anew`,
+    {
+      code: 'INPUT_REPLACED',
+      domain: 'user',
+      hint: "Delete the offsets of the sink's consumer group for it, and the position where the store keeps one, to deliver it from its start.",
+    },
+  );
 }
 
 /** A position, and where reading begins: what retention has deleted is passed over. */

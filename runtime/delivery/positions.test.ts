@@ -37,6 +37,7 @@ const found: CommittedPosition = {
   offset: 10n,
   metadata: '',
   isOfTopic: true,
+  isOther: false,
   low: 0n,
   high: 20n,
   end: 20n,
@@ -44,7 +45,7 @@ const found: CommittedPosition = {
 
 describe('a planned position', () => {
   const open = (of: Partial<CommittedPosition>) =>
-    plannedPosition(group({ ...found, ...of })).open();
+    plannedPosition(group({ ...found, ...of }), 'event.recorded', 0).open();
 
   const plan = (end: bigint) => planMetadata({ end, origin: 'a-b_c', seen: 3n });
   const start = { position: 10n, from: 10n, epoch: 0n };
@@ -75,12 +76,19 @@ describe('a planned position', () => {
     expect(await open({ metadata: plan(20n), isOfTopic: false })).toEqual({ ...start, planned });
   });
 
+  it('is refused in another topic of the same name', async () => {
+    const error = { code: 'INPUT_REPLACED', domain: 'user' };
+    await expect(open({ isOther: true, isOfTopic: false })).rejects.toMatchObject(error);
+  });
+
   it('commits a plan again when records were left out: only a member of the group may go on', async () => {
     const commits: string[] = [];
-    const position = plannedPosition({
+    const broker = {
       ...group({ ...found, metadata: plan(20n) }),
-      commit: async (offset, metadata) => void commits.push(`${offset} ${metadata}`),
-    });
+      commit: async (offset: bigint, metadata?: string) =>
+        void commits.push(`${offset} ${metadata}`),
+    };
+    const position = plannedPosition(broker, 'event.recorded', 0);
     await position.open();
     const range = { start: 10n, end: 20n, epoch: 0n, origin: 'a-b_c' };
     await position.begin(range, 4n, false);
@@ -98,6 +106,20 @@ describe('a claimed position', () => {
   it('may be where the owner before has written to since the end was asked for', async () => {
     const start = await open(found, { ...found, high: 30n });
     expect(start).toEqual({ position: 25n, from: 25n, epoch: 2n });
+  });
+
+  it('is refused in another topic of the same name, however long that is', async () => {
+    const sink: Sink = {
+      ...sinkAt(15n),
+      claim: async () => ({ epoch: 2n, position: 15n, topicId: 'old' }),
+    };
+    const openIn = (topicId: string | undefined) => {
+      const positions = group({ ...found, topicId, isOfTopic: false });
+      return claimedPosition(sink, 'contact.golden', 0, positions, systemClock).open();
+    };
+    await expect(openIn('new')).rejects.toMatchObject({ code: 'INPUT_REPLACED' });
+    expect(await openIn('old')).toMatchObject({ position: 15n });
+    expect(await openIn(undefined)).toMatchObject({ position: 15n });
   });
 
   it('is refused beyond the end of the topic', async () => {

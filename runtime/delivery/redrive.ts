@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DLQ_AUDIT_TOPIC, DLQ_RETENTION_MS } from '../../schemas/topics.ts';
+import { DLQ_AUDIT_TOPIC } from '../../schemas/topics.ts';
 import { backoffMs } from '../backoff.ts';
 import { ReachflowError } from '../errors.ts';
 import { ensureTopics, topicPartitions } from '../kafka/admin.ts';
@@ -7,6 +7,7 @@ import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { readLetters } from './dlq-reader.ts';
 import type { ReadLetter } from './letter.ts';
+import { retryTopicOf } from './letter-topics.ts';
 import {
   isOpen,
   type PlannedStretch,
@@ -26,8 +27,6 @@ import {
 const TRANSACTIONAL_ID = 'dlq.redrive';
 const MAX_ATTEMPTS = 6;
 const RETRY = { initialMs: 200, maxMs: 5_000 };
-/** A record with headers of the failure and of the redrive. */
-const RETRY_RECORD_BYTES = 8 * 1_048_576;
 
 /** What becomes of a letter: other value bytes, null for a tombstone, or undefined to leave it where it is. */
 export type PatchLetters = (
@@ -88,19 +87,9 @@ export async function runRedrive(client: KafkaClient, options: RunOptions): Prom
 /** Retry topics are there once their consumer ran with this version; a letter may be older. */
 async function ensureTargets(client: KafkaClient, { stretches }: RedrivePlan): Promise<void> {
   const widths = await topicPartitions(client);
-  const targets = new Map(
-    stretches.map(({ dlq }) => [dlq.replace(/\.dlq$/, '.retry'), widths.get(dlq) ?? 1]),
-  );
-  await ensureTopics(
-    client,
-    [...targets].map(([name, partitions]) => ({
-      name,
-      partitions,
-      cleanup: 'delete',
-      retentionMs: DLQ_RETENTION_MS,
-      maxMessageBytes: RETRY_RECORD_BYTES,
-    })),
-  );
+  const dlqs = new Set(stretches.map(({ dlq }) => dlq));
+  const plans = [...dlqs].map((dlq) => retryTopicOf(dlq, widths.get(dlq) ?? 1));
+  await ensureTopics(client, plans);
 }
 
 /** One attempt, with one producer: a transaction is filled while the one before it commits. */

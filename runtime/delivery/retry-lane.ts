@@ -47,8 +47,16 @@ export class RetryLane {
    */
   static async open(options: RetryLaneOptions, untilUp: UntilUp): Promise<RetryLane> {
     const { retryPositions, retrySource, parkingLimits, clock, config } = options;
-    const { offset, metadata, low, end } = await untilUp(() => retryPositions.committed());
-    const isKnown = offset !== undefined && offset <= end;
+    const committed = await untilUp(() => retryPositions.committed());
+    const { offset, metadata, low, end } = committed;
+    const isKnown = offset !== undefined && offset <= end && !committed.isOther;
+    if (committed.isOther) {
+      const { logger, topic, partition } = options;
+      logger.error(
+        { topic, partition },
+        'the retry topic was made anew: what waited there is gone',
+      );
+    }
     const found = isKnown ? parseRetryMetadata(offset, metadata) : NOTHING;
     const from = isKnown && offset > low ? offset : low;
     const epochs = found.fences.map(({ epoch }) => epoch + 1);

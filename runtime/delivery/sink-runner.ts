@@ -247,11 +247,11 @@ export class SinkRunner implements PartitionHandler {
 
   #positionOf(positions: GroupPositions, topic: string, partition: number): PositionProtocol {
     const { sink } = this.#options;
-    if (sink.mode === 'planned') return plannedPosition(positions);
+    if (sink.mode === 'planned') return plannedPosition(positions, topic, partition);
     if (sink.mode === 'transactional') {
       return claimedPosition(sink, topic, partition, positions, systemClock);
     }
-    return committedPosition(positions);
+    return committedPosition(positions, topic, partition);
   }
 
   #deadLettered(topic: string, codes: readonly string[]): void {

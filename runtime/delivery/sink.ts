@@ -87,6 +87,8 @@ export interface Claim {
   readonly epoch: bigint;
   /** Where to go on; undefined when the store knows nothing of the partition. */
   readonly position: bigint | undefined;
+  /** Of the topic that `position` is of: that of the claim which wrote the first of it; undefined where none was given. */
+  readonly topicId?: string | undefined;
 }
 
 /** How much a sink likes to get at once: a batch is written when one of these is reached. */
@@ -123,9 +125,10 @@ export interface Sink {
   /**
    * `transactional` sinks only: takes a partition over, fencing whoever had it, and tells where to go on. Called on
    * assignment, before the first batch of the partition, and again after `SINK_FENCED` where the member still holds it.
+   * @param topicId tells the topic from others that had its name before; kept with the position. Undefined before Kafka 2.8.
    * @throws ReachflowError `retry: 'backoff'` while the store is unreachable.
    */
-  claim?(topic: string, partition: number): Promise<Claim>;
+  claim?(topic: string, partition: number, topicId?: string): Promise<Claim>;
 
   /**
    * Writes a batch. Returns one result per record, same order. Delivered means durable. Several partitions are written

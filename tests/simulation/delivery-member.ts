@@ -100,10 +100,10 @@ export class SimulatedMember {
     const { generation } = broker;
     const positions = broker.positions(broker.main, generation, isAlive);
     const protocols = {
-      planned: () => plannedPosition(positions),
+      planned: () => plannedPosition(positions, TOPIC, 0),
       transactional: () => claimedPosition(sink, TOPIC, 0, positions, clock),
-      idempotent: () => committedPosition(positions),
-      'at-least-once': () => committedPosition(positions),
+      idempotent: () => committedPosition(positions, TOPIC, 0),
+      'at-least-once': () => committedPosition(positions, TOPIC, 0),
     };
     this.lane = new Lane({
       topic: TOPIC,

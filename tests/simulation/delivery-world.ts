@@ -73,7 +73,8 @@ export class SimulatedBroker {
           metadata: '',
         };
         const { next } = log;
-        const answer = { offset, metadata, isOfTopic: true, low: 0n, high: next, end: next };
+        const ends = { low: 0n, high: next, end: next };
+        const answer = { offset, metadata, isOfTopic: true, isOther: false, ...ends };
         await this.#way(isAlive);
         return answer;
       },
