@@ -3,6 +3,7 @@ import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 import { jittered } from './clock.ts';
 import { deadLetter, type Failure } from './dead-letter.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
+import { smallerLetters } from './letter-size.ts';
 import { type Parking, parkingKey } from './parking.ts';
 import { retryRecord } from './retry-record.ts';
 import type { Entry, Group } from './retry-window.ts';
@@ -10,6 +11,8 @@ import type { OffsetRange, RecordResult, SinkBatch, SinkRecord } from './sink.ts
 
 /** Records published together: a batch has more than a publisher queues, and only what was refused is sent again. */
 const PUBLISHED_AT_ONCE = 500;
+
+type OnTooLarge = (record: OutgoingRecord, error: ReachflowError) => Promise<void>;
 
 /** A decoded record on its way. */
 interface Item {
@@ -244,7 +247,7 @@ export class LaneWork {
 
   async #deadLetter(failures: readonly Failure[]): Promise<void> {
     if (failures.length === 0) return;
-    await this.#publish(failures.map(deadLetter));
+    await this.#publish(failures.map(deadLetter), (letter) => this.#publishLess(letter));
     this.#context.deadLettered(failures.map(({ error }) => error.code));
     this.#rejected += failures.length;
   }
@@ -263,20 +266,56 @@ export class LaneWork {
   async #park(failures: readonly Failure[]): Promise<void> {
     if (failures.length === 0) return;
     const { clock, gate, retryEnd } = this.#context;
-    const records = failures.map((failure) => {
-      const due = failure.attempts === 0 ? clock.now() : this.#dueAfter(failure.attempts);
-      return retryRecord(failure, due, this.#parking.epoch);
+    const large: Failure[] = [];
+    const sent = new Map(
+      failures.map((failure) => {
+        const due = failure.attempts === 0 ? clock.now() : this.#dueAfter(failure.attempts);
+        return [retryRecord(failure, due, this.#parking.epoch), failure];
+      }),
+    );
+    await this.#publish([...sent.keys()], async (record, error) => {
+      const failure = sent.get(record);
+      if (failure !== undefined) large.push({ ...failure, error });
     });
-    await this.#publish(records);
+    // It cannot wait there: its key goes on without it, as after any dead letter.
+    await this.#deadLetter(large);
+    for (const { record } of large) this.#parking.takeBack(parkingKey(record), record.offset);
     this.#parking.acknowledged(await this.#untilUp(retryEnd));
-    gate.counts.recordRetries += records.length;
+    gate.counts.recordRetries += failures.length - large.length;
   }
 
-  /** Resolves when all are acknowledged. */
-  async #publish(records: readonly OutgoingRecord[]): Promise<void> {
+  /** Resolves when all are acknowledged. @param onTooLarge for those that are larger than their topic takes. */
+  async #publish(records: readonly OutgoingRecord[], onTooLarge: OnTooLarge): Promise<void> {
     for (let from = 0; from < records.length; from += PUBLISHED_AT_ONCE) {
       const some = records.slice(from, from + PUBLISHED_AT_ONCE);
-      await this.#untilUp(() => this.#context.publish(some));
+      const error = await this.#tryToPublish(some);
+      if (error === undefined) continue;
+      // Which one it is, is not said: those that are there already are there twice, and count once.
+      for (const record of some) {
+        const own = await this.#tryToPublish([record]);
+        if (own !== undefined) await onTooLarge(record, own);
+      }
+    }
+  }
+
+  /** A letter is in the DLQ as far as that takes it, and says so. @throws ReachflowError `RECORD_TOO_LARGE`. */
+  async #publishLess(letter: OutgoingRecord): Promise<void> {
+    let error: ReachflowError | undefined;
+    for (const less of smallerLetters(letter)) {
+      error = await this.#tryToPublish([less]);
+      if (error === undefined) return;
+    }
+    throw error;
+  }
+
+  /** @returns the error where one is larger than its topic takes. */
+  async #tryToPublish(records: readonly OutgoingRecord[]): Promise<ReachflowError | undefined> {
+    try {
+      await this.#untilUp(() => this.#context.publish(records));
+      return undefined;
+    } catch (error) {
+      if (error instanceof ReachflowError && error.code === 'RECORD_TOO_LARGE') return error;
+      throw error;
     }
   }
 

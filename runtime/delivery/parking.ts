@@ -147,6 +147,19 @@ export class Parking {
     this.#sent.push({ key, origin, end: undefined });
   }
 
+  /** It will never be in the retry topic. @param origin its own offset. */
+  takeBack(key: string, origin: bigint): void {
+    this.#sent = this.#sent.filter((sent) => sent.key !== key || sent.origin !== origin);
+    this.#leave(key, origin);
+  }
+
+  #leave(key: string, origin: bigint): void {
+    const parked = this.#parked(key);
+    parked.sent.delete(origin);
+    parked.lowest = undefined;
+    if (parked.waiting.length === 0 && parked.sent.size === 0) this.#keys.delete(key);
+  }
+
   /**
    * All that was sent is acknowledged. Where an acknowledgement was lost, a record may be there more than once: it is tried
    * when all its copies are read.
@@ -183,10 +196,7 @@ export class Parking {
     const isOut = ({ end }: Sent) => end === undefined || end > this.next;
     if (this.#sent.every(isOut)) return;
     for (const { key, origin } of this.#sent.filter((sent) => !isOut(sent))) {
-      const parked = this.#parked(key);
-      parked.sent.delete(origin);
-      parked.lowest = undefined;
-      if (parked.waiting.length === 0 && parked.sent.size === 0) this.#keys.delete(key);
+      this.#leave(key, origin);
     }
     this.#sent = this.#sent.filter(isOut);
   }

@@ -7,6 +7,7 @@ import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { readLetters } from './dlq-reader.ts';
 import type { ReadLetter } from './letter.ts';
+import { wholeValue } from './letter-original.ts';
 import { retryTopicOf } from './letter-topics.ts';
 import {
   isOpen,
@@ -162,11 +163,17 @@ class Run {
     const { patch } = this.#options;
     const values = patch === undefined ? undefined : await patch(letters);
     for (const [i, letter] of letters.entries()) {
-      const value = values === undefined ? letter.record.value : values[i];
+      const value = values === undefined ? await this.#valueOf(letter) : values[i];
       if (value === undefined) this.#totals.left += 1;
       else this.#transaction.add(letter, value);
       if (this.#transaction.isFull) await this.#commit();
     }
+  }
+
+  /** A dropped letter needs none. */
+  async #valueOf(letter: ReadLetter): Promise<Buffer | null> {
+    const isSent = this.#options.audit.resolution === 'redriven';
+    return isSent ? wholeValue(this.#client, letter) : letter.record.value;
   }
 
   /** Resolves when the next transaction may be filled, while this one commits. */

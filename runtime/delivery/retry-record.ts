@@ -1,6 +1,7 @@
 import { retryOf } from '../../schemas/topics.ts';
 import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 import { DLQ_HEADER_PREFIX, type Failure, failureHeaders } from './dead-letter.ts';
+import { TRUNCATED_HEADER } from './letter-size.ts';
 
 /** When a waiting record is to be tried, ms since the epoch. */
 export const DUE_HEADER = '__reachflow.retry.due';
@@ -57,7 +58,12 @@ export function waitingRecord(raw: KafkaRecord): WaitingRecord | undefined {
   const offset = number(`${DLQ_HEADER_PREFIX}offset`);
   const timestamp = number(`${DLQ_HEADER_PREFIX}timestamp`);
   if (offset === undefined || timestamp === undefined) return undefined;
-  const { [DUE_HEADER]: _due, [EPOCH_HEADER]: _epoch, ...headers } = raw.headers;
+  const {
+    [DUE_HEADER]: _due,
+    [EPOCH_HEADER]: _epoch,
+    [TRUNCATED_HEADER]: _truncated,
+    ...headers
+  } = raw.headers;
   const epoch = number(EPOCH_HEADER);
   return {
     record: { ...raw, offset, timestamp: Number(timestamp), headers },
