@@ -1,22 +1,13 @@
 import { ReachflowError } from '../errors.ts';
-import type { KafkaRecord } from '../kafka/record.ts';
 import type { InputStatus } from '../observability/process-status.ts';
 import { type BufferBudget, type Cut, LaneBuffer } from './lane-buffer.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
+import type { Fetched, LaneSource } from './lane-source.ts';
 import { LaneWork } from './lane-work.ts';
 import { originOf } from './planned-position.ts';
 import type { GroupPositions, PlannedRange, PositionProtocol } from './position.ts';
 import { LOST, RetryLane, type RetryLaneOptions } from './retry-lane.ts';
 import type { OffsetRange } from './sink.ts';
-
-/** A partition of the consumer, as far as its lane steers it. */
-export interface LaneSource {
-  /** Stops fetching; what is fetched already may still come. */
-  pause(): void;
-  resume(): void;
-  /** Reading goes on at `offset`. */
-  seek(offset: bigint): void;
-}
 
 export interface LaneOptions extends Omit<RetryLaneOptions, 'retryEnd'> {
   readonly position: PositionProtocol;
@@ -26,17 +17,6 @@ export interface LaneOptions extends Omit<RetryLaneOptions, 'retryEnd'> {
   readonly source: LaneSource;
   /** Called once when the lane gave up for good. */
   readonly onFatal: (error: unknown) => void;
-}
-
-/** Records of one fetch. */
-export interface Fetched {
-  readonly records: readonly KafkaRecord[];
-  /** Where the fetch began. */
-  readonly from: bigint;
-  /** Where reading goes on. */
-  readonly next: bigint;
-  /** Next offset on the broker. */
-  readonly end: bigint;
 }
 
 /** A batch that is written next. */

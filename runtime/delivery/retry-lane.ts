@@ -1,6 +1,6 @@
 import { jittered } from './clock.ts';
-import type { Fetched, LaneSource } from './lane.ts';
 import type { LaneContext } from './lane-context.ts';
+import type { Fetched, LaneSource } from './lane-source.ts';
 import type { LaneWork } from './lane-work.ts';
 import { Parking, type ParkingLimits } from './parking.ts';
 import type { GroupPositions } from './position.ts';
