@@ -33,6 +33,7 @@ describe('planTopics', () => {
     expect(of('contact.golden.s.retry')).toEqual({
       ...of('contact.golden.s.dlq'),
       name: 'contact.golden.s.retry',
+      maxMessageBytes: (of('contact.golden.s.dlq')?.maxMessageBytes ?? 0) + 65_536,
     });
     expect(of('webhook.received.events.dlq')?.maxMessageBytes).toBeGreaterThan(6 * 1_048_576);
   });

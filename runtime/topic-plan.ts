@@ -1,16 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   changelogOf,
-  DLQ_RETENTION_MS,
-  dlqOf,
   isActive,
   isTopicName,
-  retryOf,
   type TopicName,
   topicNames,
   topics,
 } from '../schemas/topics.ts';
 import { backoffMs } from './backoff.ts';
+import { INTERNAL_BYTES, letterTopics } from './delivery/letter-topics.ts';
 import type { Sink } from './delivery/sink.ts';
 import { ReachflowError } from './errors.ts';
 import { ensureTopics, type TopicPlan, topicPartitions } from './kafka/admin.ts';
@@ -20,8 +18,6 @@ import { type SubTopology, sinksOf, sourcesOf, type Topology } from './topology/
 /** A consumer of topics, as far as its DLQs go. */
 type SinkTopics = Pick<Sink, 'name' | 'topics'>;
 
-/** Internal topics: a packed record or a segment has at most about 700 KB. */
-const INTERNAL_BYTES = 1_048_576;
 /** How often to look for topics that were just made: some seconds. */
 const MAX_LOOKS = 12;
 
@@ -38,27 +34,6 @@ function sourceTopics(partitions: number, used: ReadonlySet<string>): TopicPlan[
       partitions: partitions || spec.partitions,
     };
   });
-}
-
-function dlq(topic: string, consumer: string, partitions: number): TopicPlan {
-  return letters(dlqOf(topic, consumer), topic, partitions);
-}
-
-/** A topic of another one's records, each with the headers that say why it is there. */
-function letters(name: string, topic: string, partitions: number): TopicPlan {
-  const recordBytes = isTopicName(topic) ? topics[topic].maxMessageBytes : INTERNAL_BYTES;
-  return {
-    name,
-    cleanup: 'delete',
-    retentionMs: DLQ_RETENTION_MS,
-    maxMessageBytes: recordBytes + 65_536,
-    partitions,
-  };
-}
-
-/** Where records of a consumer's DLQ come back to it, and sinks keep what they could not write yet. */
-function retry(topic: string, consumer: string, partitions: number): TopicPlan {
-  return letters(retryOf(topic, consumer), topic, partitions);
 }
 
 /**
@@ -137,8 +112,7 @@ function topologyTopics(
     for (const source of sourcesOf(sub)) {
       const width =
         source.kind === 'topic' ? partitionsOf(source.topic) : (widths.get(source.topic) ?? 1);
-      plans.push(dlq(source.topic, topology.name, width));
-      plans.push(retry(source.topic, topology.name, width));
+      plans.push(...letterTopics(source.topic, topology.name, width));
     }
   }
   return plans;
@@ -165,7 +139,7 @@ export function planTopics(
     for (const topic of sink.topics) {
       if (!isTopicName(topic)) continue;
       const width = partitionsOf(topic);
-      plans.push(dlq(topic, sink.name, width), letters(retryOf(topic, sink.name), topic, width));
+      plans.push(...letterTopics(topic, sink.name, width));
     }
   }
   const byName = new Map(plans.map((plan) => [plan.name, plan]));

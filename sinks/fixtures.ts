@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { SinkBatch, SinkRecord } from '../runtime/delivery/sink.ts';
 import type { Contact } from '../schemas/types.ts';
 
@@ -43,10 +44,12 @@ export function contactRecord(
   };
 }
 
-/** Records of one partition as a batch beside the stream: no position moves. */
+/** Records of one partition as a batch beside the stream: no position moves. Other records are another group. */
 export function batchOf(records: readonly SinkRecord[]): SinkBatch {
   const { topic, partition } = records[0] ?? { topic: 'contact.golden', partition: 0 };
-  return { topic, partition, range: undefined, records };
+  const hash = createHash('sha1');
+  for (const { offset, timestamp, key } of records) hash.update(`${offset} ${timestamp} ${key}\n`);
+  return { topic, partition, range: undefined, plan: hash.digest('base64url'), records };
 }
 
 /** Strings that break careless encoders. */

@@ -31,7 +31,10 @@ export class Assignment {
         isFirst = false;
         const [committed] = found === undefined ? await this.#offsets.read([of]) : [found];
         if (committed === undefined) throw new Error('no offsets for one partition');
-        return committed;
+        const { topicId, committedId } = committed;
+        const isOfTopic = topicId !== undefined && topicId === committedId;
+        const isOther = topicId !== undefined && committedId !== undefined && !isOfTopic;
+        return { ...committed, isOfTopic, isOther };
       },
       commit: (offset, metadata) => this.#offsets.commit(this.#membership, of, offset, metadata),
     };

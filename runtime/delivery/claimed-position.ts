@@ -1,6 +1,13 @@
 import { ReachflowError } from '../errors.ts';
 import type { Clock } from './clock.ts';
-import { type GroupPositions, type PositionProtocol, startAt, startOf } from './position.ts';
+import {
+  committedOf,
+  type GroupPositions,
+  inputReplaced,
+  type PositionProtocol,
+  startAt,
+  startOf,
+} from './position.ts';
 import type { Sink } from './sink.ts';
 
 /** How often Kafka is told of a position that the store keeps, ms: tools that show lag read it there. */
@@ -28,16 +35,20 @@ export function claimedPosition(
   };
   return {
     async open() {
-      const found = await group.committed();
+      const found = await committedOf(group, topic, partition);
       // Whoever claims fences another: after a loss, only a member of the present generation may.
       if (opened) await group.commit(startOf(found).position);
       opened = true;
       told = startOf(found).position;
-      const { epoch, position } = (await sink.claim?.(topic, partition)) ?? noClaim(sink);
+      const claim = (await sink.claim?.(topic, partition, found.topicId)) ?? noClaim(sink);
+      const { epoch, position, topicId = found.topicId } = claim;
       if (position === undefined) return { ...startOf(found), epoch };
-      if (position <= found.high) return { ...startAt(position, found.low), epoch };
+      if (topicId !== found.topicId && found.topicId !== undefined) {
+        throw inputReplaced(topic, partition, position);
+      }
       // The owner before may have written what came after we asked; now that it is fenced, it cannot.
-      const { low, high } = await group.committed();
+      const { low, high } =
+        position <= found.high ? found : await committedOf(group, topic, partition);
       if (position > high) throw beyondEnd(sink, topic, partition, position, high);
       return { ...startAt(position, low), epoch };
     },

@@ -1,10 +1,14 @@
-import { type GroupPositions, type PositionProtocol, startOf } from './position.ts';
+import { committedOf, type GroupPositions, type PositionProtocol, startOf } from './position.ts';
 
 /**
  * For stores that take a record again without harm: the offset is committed after the batch, and a crash in between
  * writes it again.
  */
-export function committedPosition(group: GroupPositions): PositionProtocol {
+export function committedPosition(
+  group: GroupPositions,
+  topic: string,
+  partition: number,
+): PositionProtocol {
   let committed: bigint | undefined;
   const commit = async (offset: bigint) => {
     if (offset === committed) return;
@@ -13,7 +17,7 @@ export function committedPosition(group: GroupPositions): PositionProtocol {
   };
   return {
     async open() {
-      const start = startOf(await group.committed());
+      const start = startOf(await committedOf(group, topic, partition));
       committed = start.position;
       return { ...start, epoch: 0n };
     },

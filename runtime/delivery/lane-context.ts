@@ -20,6 +20,8 @@ export interface LaneContext {
   readonly decode: Decode;
   /** Resolves when all are acknowledged, in their order. @throws ReachflowError `KAFKA_UNAVAILABLE` (retry: backoff). */
   publish(records: readonly OutgoingRecord[]): Promise<void>;
+  /** End of the retry topic's partition, undecided transactions included. @throws as `publish`. */
+  retryEnd(): Promise<bigint>;
   /** Records are in the DLQ. @param codes of their errors. */
   deadLettered(codes: readonly string[]): void;
   /** Records are in the store, or settled there. */
@@ -43,7 +45,12 @@ const UP_BACKOFF = { initialMs: 100, maxMs: 5_000 };
  * @throws LaneEnded once `ended` has aborted; whatever `work` throws that no repetition helps.
  */
 export async function untilUp<T>(
-  { clock, logger, topic, partition }: LaneContext,
+  {
+    clock,
+    logger,
+    topic,
+    partition,
+  }: Pick<LaneContext, 'clock' | 'logger' | 'topic' | 'partition'>,
   ended: AbortSignal,
   work: () => Promise<T>,
 ): Promise<T> {

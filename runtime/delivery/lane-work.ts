@@ -3,17 +3,30 @@ import type { KafkaRecord, OutgoingRecord } from '../kafka/record.ts';
 import { jittered } from './clock.ts';
 import { deadLetter, type Failure } from './dead-letter.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
-import { type Entry, type Parking, parkingKey } from './parking.ts';
+import { smallerLetters } from './letter-size.ts';
+import { type Parking, parkingKey } from './parking.ts';
 import { retryRecord } from './retry-record.ts';
-import type { OffsetRange, RecordResult, SinkRecord } from './sink.ts';
+import type { Entry, Group } from './retry-window.ts';
+import type { OffsetRange, RecordResult, SinkBatch, SinkRecord } from './sink.ts';
 
 /** Records published together: a batch has more than a publisher queues, and only what was refused is sent again. */
 const PUBLISHED_AT_ONCE = 500;
+
+type OnTooLarge = (record: OutgoingRecord, error: ReachflowError) => Promise<void>;
 
 /** A decoded record on its way. */
 interface Item {
   readonly raw: KafkaRecord;
   readonly record: SinkRecord;
+}
+
+/** What is to be written of a batch. */
+interface Prepared {
+  readonly items: readonly Item[];
+  /** How far the retry topic was read when that was decided. */
+  readonly seen: bigint;
+  /** Records were left out. */
+  readonly isLess: boolean;
 }
 
 /** What is left of a batch after the store's answer. */
@@ -23,6 +36,8 @@ interface Sorted {
   /** Of those, the ones to be offered again. */
   readonly undelivered: readonly Item[];
   readonly removed: number;
+  /** Of those. */
+  readonly parked: number;
 }
 
 /**
@@ -47,33 +62,49 @@ export class LaneWork {
   /**
    * Decodes; dead-letters what cannot be read and parks what follows a parked record. This comes before the write: a
    * range that is written again has to hold the same or fewer records.
+   * @param found for a range that an owner before may have written: `PlannedRange.seen`.
    */
-  async prepare(records: readonly KafkaRecord[]): Promise<Item[]> {
+  async prepare(records: readonly KafkaRecord[], found: bigint | undefined): Promise<Prepared> {
     const decoded = await this.#untilUp(() => this.#context.decode(records));
+    const seen = found ?? this.#parking.next;
     const failures: Failure[] = [];
     const parked: Failure[] = [];
     const items: Item[] = [];
     for (const one of decoded) {
+      const key = parkingKey(one.raw);
+      // It was sent there before a crash: once is enough.
+      if (this.#parking.has(key, one.raw.offset)) continue;
       if ('error' in one) failures.push(this.#failure(one.raw, 'decode', one.error, 1));
-      else if (this.#holds(one.raw)) parked.push(this.#follower(one));
-      else items.push(one);
+      else if (this.#parking.holds(key, one.raw.offset, found)) {
+        parked.push(this.#follower(one));
+        this.#parking.send(key, one.raw.offset);
+      } else items.push(one);
     }
     await this.#deadLetter(failures);
     await this.#park(parked);
-    return items;
+    return { items, seen, isLess: items.length < records.length };
   }
 
-  /** @throws LaneEnded when it has to stop before all is settled; what the sink throws. */
-  async settle(items: readonly Item[], range: OffsetRange): Promise<void> {
+  /**
+   * @param confirm called when records were parked, before the rest is written.
+   * @throws LaneEnded when it has to stop before all is settled; what the sink and `confirm` throw.
+   */
+  async settle(
+    items: readonly Item[],
+    range: OffsetRange,
+    confirm: () => Promise<void>,
+  ): Promise<void> {
     const { sink, gate } = this.#context;
     const isTransactional = sink.mode === 'transactional';
     // Dead-lettered of a planned range, and still of its batch.
     const given = new Set<Item>();
+    const written = (some: readonly Item[]) => this.#write(some, { range });
     let left = items;
     let failures = 0;
     while (left.length > 0 || isTransactional) {
-      const { results, sick } = await this.#write(left, range);
-      const { kept, undelivered, removed } = await this.#sort(left, results, given);
+      const { results, sick } = await written(left);
+      const { kept, undelivered, removed, parked } = await this.#sort(left, results, given);
+      if (parked > 0) await confirm();
       const isSettled = undelivered.length === 0 && sick === undefined;
       if (isSettled && !(isTransactional && removed > 0)) {
         this.#deliver(kept.length - given.size);
@@ -97,8 +128,12 @@ export class LaneWork {
     this.#tellSettled();
   }
 
-  /** Tries records of the retry topic once, each the first of its key. @throws as `settle`. */
-  async retry(entries: readonly Entry[]): Promise<void> {
+  /**
+   * Tries records of the retry topic once, each the first of its key.
+   * @returns false when the store could not take any now: the same group is to be tried again.
+   * @throws as `settle`.
+   */
+  async retry({ name, entries }: Group): Promise<boolean> {
     const decoded = await this.#untilUp(() =>
       this.#context.decode(entries.map(({ record }) => record)),
     );
@@ -117,7 +152,9 @@ export class LaneWork {
     }
     const items = tried.map(({ item }) => item);
     const { results, sick } =
-      items.length === 0 ? { results: [], sick: undefined } : await this.#write(items, undefined);
+      items.length === 0
+        ? { results: [], sick: undefined }
+        : await this.#write(items, { range: undefined, ...(name && { plan: name }) });
     let delivered = 0;
     for (const [i, result] of results.entries()) {
       const one = tried[i];
@@ -133,6 +170,7 @@ export class LaneWork {
     this.#tellSettled();
     this.#sickRounds = sick === undefined ? 0 : this.#sickRounds + 1;
     if (sick !== undefined) await this.#context.gate.backOff(this.#sickRounds, this.#ended);
+    return sick === undefined;
   }
 
   /** Why a record is given up; undefined when it is not. One that may be tried again is postponed. */
@@ -151,11 +189,11 @@ export class LaneWork {
     return undefined;
   }
 
-  async #write(items: readonly Item[], range: OffsetRange | undefined) {
+  async #write(items: readonly Item[], of: Pick<SinkBatch, 'range' | 'plan'>) {
     const { topic, partition, gate } = this.#context;
     const records = items.map(({ record }) => record);
     const origins = items.map(({ raw }) => raw);
-    const written = await gate.write({ topic, partition, range, records }, origins, this.#ended);
+    const written = await gate.write({ topic, partition, ...of, records }, origins, this.#ended);
     if (written === undefined) throw new LaneEnded();
     return written;
   }
@@ -169,6 +207,8 @@ export class LaneWork {
     const isPlanned = this.#context.sink.mode === 'planned';
     const dead: Failure[] = [];
     const parked: Failure[] = [];
+    /** The first one parked here, by key. Not what was read meanwhile: an attempt before may have written what follows. */
+    const firsts = new Map<string, bigint>();
     const open: { readonly item: Item; readonly isDelivered: boolean }[] = [];
     for (const [i, item] of items.entries()) {
       const result = results[i];
@@ -182,14 +222,17 @@ export class LaneWork {
           open.push({ item, isDelivered: true });
         }
       } else if (result.status === 'retry' && result.of === 'record') {
+        const key = parkingKey(item.raw);
         parked.push(this.#failure(item.raw, 'write', result.error, 1, item.record));
-        this.#parking.send(parkingKey(item.raw), item.raw.offset);
+        this.#parking.send(key, item.raw.offset);
+        if (!firsts.has(key)) firsts.set(key, item.raw.offset);
       } else {
         const isDelivered = result.status === 'delivered';
         // What follows a record that was just parked, in this batch.
-        const follows = !isDelivered && this.#holds(item.raw);
-        if (follows) parked.push(this.#follower(item));
-        else open.push({ item, isDelivered });
+        if (!isDelivered && firsts.has(parkingKey(item.raw))) {
+          parked.push(this.#follower(item));
+          this.#parking.send(parkingKey(item.raw), item.raw.offset);
+        } else open.push({ item, isDelivered });
       }
     }
     await this.#deadLetter(dead);
@@ -198,12 +241,13 @@ export class LaneWork {
       kept: open.map(({ item }) => item),
       undelivered: open.flatMap(({ item, isDelivered }) => (isDelivered ? [] : [item])),
       removed: dead.length + parked.length,
+      parked: parked.length,
     };
   }
 
   async #deadLetter(failures: readonly Failure[]): Promise<void> {
     if (failures.length === 0) return;
-    await this.#publish(failures.map(deadLetter));
+    await this.#publish(failures.map(deadLetter), (letter) => this.#publishLess(letter));
     this.#context.deadLettered(failures.map(({ error }) => error.code));
     this.#rejected += failures.length;
   }
@@ -221,27 +265,58 @@ export class LaneWork {
 
   async #park(failures: readonly Failure[]): Promise<void> {
     if (failures.length === 0) return;
-    const { clock, gate } = this.#context;
-    // Parked from here on: what is read back of the retry topic finds its key.
-    for (const { record } of failures) this.#parking.send(parkingKey(record), record.offset);
-    const records = failures.map((failure) => {
-      const due = failure.attempts === 0 ? clock.now() : this.#dueAfter(failure.attempts);
-      return retryRecord(failure, due);
+    const { clock, gate, retryEnd } = this.#context;
+    const large: Failure[] = [];
+    const sent = new Map(
+      failures.map((failure) => {
+        const due = failure.attempts === 0 ? clock.now() : this.#dueAfter(failure.attempts);
+        return [retryRecord(failure, due, this.#parking.epoch), failure];
+      }),
+    );
+    await this.#publish([...sent.keys()], async (record, error) => {
+      const failure = sent.get(record);
+      if (failure !== undefined) large.push({ ...failure, error });
     });
-    await this.#publish(records);
-    gate.counts.recordRetries += records.length;
+    // It cannot wait there: its key goes on without it, as after any dead letter.
+    await this.#deadLetter(large);
+    for (const { record } of large) this.#parking.takeBack(parkingKey(record), record.offset);
+    this.#parking.acknowledged(await this.#untilUp(retryEnd));
+    gate.counts.recordRetries += failures.length - large.length;
   }
 
-  /** Resolves when all are acknowledged. */
-  async #publish(records: readonly OutgoingRecord[]): Promise<void> {
+  /** Resolves when all are acknowledged. @param onTooLarge for those that are larger than their topic takes. */
+  async #publish(records: readonly OutgoingRecord[], onTooLarge: OnTooLarge): Promise<void> {
     for (let from = 0; from < records.length; from += PUBLISHED_AT_ONCE) {
       const some = records.slice(from, from + PUBLISHED_AT_ONCE);
-      await this.#untilUp(() => this.#context.publish(some));
+      const error = await this.#tryToPublish(some);
+      if (error === undefined) continue;
+      // Which one it is, is not said: those that are there already are there twice, and count once.
+      for (const record of some) {
+        const own = await this.#tryToPublish([record]);
+        if (own !== undefined) await onTooLarge(record, own);
+      }
     }
   }
 
-  #holds(raw: KafkaRecord): boolean {
-    return this.#parking.holds(parkingKey(raw), raw.offset);
+  /** A letter is in the DLQ as far as that takes it, and says so. @throws ReachflowError `RECORD_TOO_LARGE`. */
+  async #publishLess(letter: OutgoingRecord): Promise<void> {
+    let error: ReachflowError | undefined;
+    for (const less of smallerLetters(letter)) {
+      error = await this.#tryToPublish([less]);
+      if (error === undefined) return;
+    }
+    throw error;
+  }
+
+  /** @returns the error where one is larger than its topic takes. */
+  async #tryToPublish(records: readonly OutgoingRecord[]): Promise<ReachflowError | undefined> {
+    try {
+      await this.#untilUp(() => this.#context.publish(records));
+      return undefined;
+    } catch (error) {
+      if (error instanceof ReachflowError && error.code === 'RECORD_TOO_LARGE') return error;
+      throw error;
+    }
   }
 
   #dueAfter(attempts: number): number {

@@ -7,10 +7,10 @@ import { systemClock } from './clock.ts';
 import { deliveryConfigSchema } from './config.ts';
 import { Lane } from './lane.ts';
 import { BufferBudget } from './lane-buffer.ts';
-import { plannedPosition } from './planned-position.ts';
+import { planMetadata, plannedPosition } from './planned-position.ts';
 import type { CommittedPosition, GroupPositions } from './position.ts';
 import { waitingRecord } from './retry-record.ts';
-import { DELIVERED, type RecordResult, type Sink, type SinkBatch } from './sink.ts';
+import { DELIVERED, HELD, type RecordResult, type Sink, type SinkBatch } from './sink.ts';
 import { StoreGate } from './store-gate.ts';
 
 const TOPIC = 'contact.golden';
@@ -55,7 +55,11 @@ const bad = new ReachflowError('bad', { code: 'BAD', domain: 'user' });
 
 function positionsOf(broker: Partial<CommittedPosition>): GroupPositions {
   return {
-    committed: async () => ({ offset: undefined, metadata: '', low: 0n, high: 0n, ...broker }),
+    committed: async () => ({
+      ...{ offset: undefined, metadata: '', isOfTopic: true, isOther: false, low: 0n, high: 0n },
+      end: broker.high ?? 0n,
+      ...broker,
+    }),
     commit: async () => undefined,
   };
 }
@@ -104,7 +108,7 @@ describe('a lane', () => {
       deadLettered: () => undefined,
       delivered: () => undefined,
       settled: (...told) => settled.push(told),
-      position: plannedPosition(positions),
+      position: plannedPosition(positions, TOPIC, 0),
       positions: { committed: async () => ({ ...(await positions.committed()), ...main }) },
       budget: new BufferBudget(1_000_000_000),
       parkingLimits: () => ({ records: config.parking.maxRecords, bytes: config.parking.maxBytes }),
@@ -175,6 +179,73 @@ describe('a lane', () => {
     expect(batches[0]?.range?.origin).toMatch(/^[\w-]{27}$/);
     expect(batches[1]?.range).toEqual(batches[0]?.range);
     expect(letters).toEqual(['1']);
+  });
+
+  it('dead-letters in part what is larger than its DLQ takes, and says so', async () => {
+    const letters: OutgoingRecord[] = [];
+    const tooLarge = new ReachflowError('large', { code: 'RECORD_TOO_LARGE', domain: 'user' });
+    const { lane } = await start(
+      (batch) => batch.records.map(() => ({ status: 'rejected', error: bad })),
+      async (some) => {
+        if (some.some(({ value }) => (value?.length ?? 0) > 2_000)) throw tooLarge;
+        letters.push(...some);
+      },
+    );
+    const large = { ...record(1n), value: Buffer.alloc(5_000, 'x') };
+    const given = [record(0n), large, record(2n)];
+    lane.push({ records: given, from: 0n, next: 3n, end: 3n });
+    await until(() => lane.status().position === 3);
+    const [first, less, last] = letters;
+    expect([first?.key, less?.key, last?.key].map(String)).toEqual(['0', '1', '2']);
+    expect(less?.value).toEqual(Buffer.alloc(1_024, 'x'));
+    expect(less?.headers).toMatchObject({
+      '__reachflow.errors.truncated': 'value',
+      '__reachflow.errors.offset': '1',
+    });
+    expect(last?.headers).not.toHaveProperty('__reachflow.errors.truncated');
+  });
+
+  it('dead-letters what is larger than its retry topic takes, and its key goes on', async () => {
+    const letters: OutgoingRecord[] = [];
+    const tooLarge = new ReachflowError('large', { code: 'RECORD_TOO_LARGE', domain: 'user' });
+    const { lane } = await start(
+      (batch) =>
+        batch.records.some(({ offset }) => offset === 0n)
+          ? batch.records.map(({ offset }) =>
+              offset === 0n ? { status: 'retry', of: 'record', error: sick } : HELD,
+            )
+          : batch.records.map(() => DELIVERED),
+      async (some) => {
+        if (some.some(({ topic }) => topic.endsWith('.retry'))) throw tooLarge;
+        letters.push(...some);
+      },
+    );
+    lane.push({ records: records(0, 2), from: 0n, next: 2n, end: 2n });
+    await until(() => lane.status().position === 2);
+    expect(letters.map(({ topic, key }) => `${topic} ${key}`)).toEqual([
+      'contact.golden.scripted.dlq 0',
+    ]);
+    expect(letters[0]?.headers).toMatchObject({ '__reachflow.errors.code': 'RECORD_TOO_LARGE' });
+    expect(lane.parkedKeys).toBe(0);
+  });
+
+  it('writes what retention left of a planned range under the name that it had', async () => {
+    const batches: SinkBatch[] = [];
+    const plan = planMetadata({ end: 60n, origin: 'as-it-was', seen: 0n });
+    const { lane } = await start(
+      (batch) => {
+        batches.push(batch);
+        return batch.records.map(() => DELIVERED);
+      },
+      undefined,
+      { main: { offset: 40n, metadata: plan, low: 50n, high: 60n } },
+    );
+    lane.push({ records: records(50, 60), from: 50n, next: 60n, end: 60n });
+    await until(() => lane.status().position === 60);
+    expect(batches.map(({ range }) => range)).toEqual([
+      { start: 40n, end: 60n, epoch: 0n, origin: 'as-it-was' },
+    ]);
+    expect(batches[0]?.records).toHaveLength(10);
   });
 
   it('goes on behind records that retention deleted while it waited', async () => {

@@ -1,51 +1,31 @@
 import { ReachflowError } from '../errors.ts';
-import type { KafkaRecord } from '../kafka/record.ts';
 import type { InputStatus } from '../observability/process-status.ts';
 import { type BufferBudget, type Cut, LaneBuffer } from './lane-buffer.ts';
 import { type LaneContext, LaneEnded, untilUp } from './lane-context.ts';
+import type { Fetched, LaneSource } from './lane-source.ts';
 import { LaneWork } from './lane-work.ts';
-import { Parking, type ParkingLimits } from './parking.ts';
 import { originOf } from './planned-position.ts';
-import type { GroupPositions, PositionProtocol } from './position.ts';
-import { waitingRecord } from './retry-record.ts';
+import type { GroupPositions, PlannedRange, PositionProtocol } from './position.ts';
+import { LOST, RetryLane, type RetryLaneOptions } from './retry-lane.ts';
 import type { OffsetRange } from './sink.ts';
 
-/** A partition of the consumer, as far as its lane steers it. */
-export interface LaneSource {
-  /** Stops fetching; what is fetched already may still come. */
-  pause(): void;
-  resume(): void;
-  /** Reading goes on at `offset`. */
-  seek(offset: bigint): void;
-}
-
-export interface LaneOptions extends LaneContext {
+export interface LaneOptions extends Omit<RetryLaneOptions, 'retryEnd'> {
   readonly position: PositionProtocol;
   /** Of its own topic. */
   readonly positions: Pick<GroupPositions, 'committed'>;
   readonly budget: BufferBudget;
-  /** Its share of what may wait in retry topics. Asked once, when the lane is opened. */
-  readonly parkingLimits: () => ParkingLimits;
   readonly source: LaneSource;
-  /** The same partition of the retry topic. */
-  readonly retrySource: LaneSource;
-  readonly retryPositions: GroupPositions;
   /** Called once when the lane gave up for good. */
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Records of one fetch. */
-export interface Fetched {
-  readonly records: readonly KafkaRecord[];
-  /** Where the fetch began. */
-  readonly from: bigint;
-  /** Where reading goes on. */
-  readonly next: bigint;
-  /** Next offset on the broker. */
-  readonly end: bigint;
+/** A batch that is written next. */
+interface Planned {
+  readonly cut: Cut;
+  readonly origin: string;
+  /** See `PlannedRange.seen`; undefined for one of its own. */
+  readonly seen: bigint | undefined;
 }
-
-const LOST = 'records were deleted by retention before they were delivered';
 
 /** When there is nothing to wait for, ms: whatever comes wakes the lane. */
 const LONG_MS = 60_000;
@@ -62,22 +42,17 @@ export class Lane {
   #isDead = false;
   #alarm = new AbortController();
   #buffer: LaneBuffer | undefined;
-  #parking: Parking | undefined;
+  #retries: RetryLane | undefined;
   #work: LaneWork | undefined;
-  /** The retry topic's end at the assignment: until it is read, keys may be parked that the lane does not know of. */
-  #retryEnd = 0n;
-  #retryCommitted: bigint | undefined;
-  #plannedEnd: bigint | undefined;
-  #planned: Cut | undefined;
+  /** Of an owner before, until it is read. */
+  #found: PlannedRange | undefined;
+  #planned: Planned | undefined;
   #epoch = 0n;
   #inFlight = 0;
   #isPaused = true;
-  #isRetryPaused = false;
   /** Where a fetch did not begin that was sought: the second time in a row nothing is there any more. */
   #gap: bigint | undefined;
   #isGone = false;
-  #retryGap: bigint | undefined;
-  #isRetryGone = false;
   #wasRetry = false;
   #settled: bigint | undefined;
   #end = 0n;
@@ -90,11 +65,11 @@ export class Lane {
   }
 
   get parkedKeys(): number {
-    return this.#parking?.keys ?? 0;
+    return this.#retries?.parking.keys ?? 0;
   }
 
   get parkedRecords(): number {
-    return this.#parking?.records ?? 0;
+    return this.#retries?.parking.records ?? 0;
   }
 
   /** Before it all of its topic is settled. */
@@ -158,49 +133,11 @@ export class Lane {
     source.resume();
   }
 
-  async #passOverRetries(parking: Parking): Promise<void> {
-    const { retryPositions, retrySource, logger, topic, partition } = this.#options;
-    const { low } = await this.#untilUp(() => retryPositions.committed());
-    this.#isRetryGone = false;
-    if (low <= parking.next) return;
-    const [from, to] = [String(parking.next), String(low)];
-    logger.error({ topic, partition, retries: true, from, to }, LOST);
-    parking.read([], low);
-    retrySource.seek(low);
-  }
-
   /** What was fetched of its retry topic. Never waits. */
-  pushRetries({ records, from, next }: Fetched): void {
-    const parking = this.#parking;
-    if (parking === undefined || this.#draining.signal.aborted) return;
-    if (from > parking.next) {
-      this.#isRetryGone = this.#retryGap === parking.next;
-      this.#retryGap = parking.next;
-      this.#options.retrySource.seek(parking.next);
-      this.#wake();
-      return;
-    }
-    this.#retryGap = undefined;
-    const waiting = records.flatMap((raw) => waitingRecord(raw) ?? []);
-    if (waiting.length < records.length) {
-      const { logger, topic, partition } = this.#options;
-      logger.warn(
-        { topic, partition },
-        'passed over records of the retry topic that no sink wrote',
-      );
-    }
-    parking.read(waiting, next);
-    this.#throttleRetries(parking);
+  pushRetries(fetched: Fetched): void {
+    if (this.#retries === undefined || this.#draining.signal.aborted) return;
+    this.#retries.push(fetched, this.#position);
     this.#wake();
-  }
-
-  /** Letters that are sent back may be more than memory holds: it stops reading them while enough can be tried. */
-  #throttleRetries(parking: Parking): void {
-    const isCrowded = parking.isCrowded(this.#position);
-    if (isCrowded === this.#isRetryPaused) return;
-    this.#isRetryPaused = isCrowded;
-    if (isCrowded) this.#options.retrySource.pause();
-    else this.#options.retrySource.resume();
   }
 
   /**
@@ -248,7 +185,7 @@ export class Lane {
     this.#giveBack();
     this.#epoch = start.epoch;
     this.#settled = start.position;
-    this.#plannedEnd = start.plannedEnd;
+    this.#found = start.planned;
     this.#planned = undefined;
     this.#buffer = new LaneBuffer(this.#options.sink.limits, start.position, start.from);
     source.seek(start.from);
@@ -262,126 +199,115 @@ export class Lane {
     source.resume();
   }
 
-  /**
-   * What waits in the retry topic is read before anything is written: later records of its keys have to wait, too. Its end
-   * is asked for when the position is known: from then on nobody else can move that past a record that they parked.
-   */
+  /** What waits in the retry topic is read before anything is written: later records of its keys have to wait, too. */
   async #openRetries(): Promise<void> {
-    const { retryPositions, retrySource, parkingLimits } = this.#options;
-    const { offset, low, high } = await this.#untilUp(() => retryPositions.committed());
-    this.#retryEnd = high;
-    if (this.#parking !== undefined) return;
-    const from = offset === undefined || offset < low || offset > high ? low : offset;
-    this.#retryCommitted = offset;
-    this.#parking = new Parking(parkingLimits(), from);
+    if (this.#retries !== undefined) return;
     const publish: LaneContext['publish'] = async (letters) => {
       if (this.#isDead) throw new LaneEnded();
       await this.#options.publish(letters);
     };
-    const context = { ...this.#options, publish };
-    this.#work = new LaneWork(context, this.#parking, this.#draining.signal);
-    retrySource.seek(from);
-    retrySource.resume();
+    const retryEnd = async () => (await this.#options.retryPositions.committed()).end;
+    const context = { ...this.#options, publish, retryEnd };
+    const retries = await RetryLane.open(context, (work) => this.#untilUp(work));
+    this.#work = new LaneWork(context, retries.parking, this.#draining.signal);
+    this.#retries = retries;
   }
 
   async #serve(): Promise<void> {
-    const [buffer, parking, work] = [this.#buffer, this.#parking, this.#work];
-    if (buffer === undefined || parking === undefined || work === undefined) return;
+    const [buffer, retries, work] = [this.#buffer, this.#retries, this.#work];
+    if (buffer === undefined || retries === undefined || work === undefined) return;
+    const { parking } = retries;
     const { signal } = this.#draining;
     while (!signal.aborted) {
       // Whatever comes from here on cuts the next wait short.
       if (this.#alarm.signal.aborted) this.#alarm = new AbortController();
       const now = this.#options.clock.now();
-      if (this.#isRetryGone) await this.#passOverRetries(parking);
-      this.#throttleRetries(parking);
-      const isLoaded = parking.next >= this.#retryEnd;
-      const { records } = this.#options.sink.limits;
-      const canRetry = isLoaded || this.#isRetryPaused;
-      const due = canRetry ? parking.due(now, this.#position, records) : [];
+      await retries.passOver();
+      retries.throttle(this.#position);
       // In turns, so that neither waits for the other for ever.
-      if (due.length > 0 && !this.#wasRetry) {
-        this.#wasRetry = true;
-        await work.retry(due);
-        await this.#commitRetries(parking);
-        continue;
-      }
-      this.#wasRetry = false;
-      const cut = isLoaded && !parking.isFull(this.#position) ? this.#next(buffer, now) : undefined;
-      if (cut !== undefined) {
-        await this.#deliver(cut, buffer, work, parking);
-      } else if (this.#isGone && (buffer.records === 0 || this.#plannedEnd !== undefined)) {
+      const wasRetry = this.#wasRetry;
+      this.#wasRetry = !wasRetry && (await retries.try(work, now, this.#position));
+      if (this.#wasRetry) continue;
+      const isOpen = parking.isLoaded && !parking.isFull(this.#position);
+      const next = isOpen ? this.#next(buffer, now) : undefined;
+      if (next !== undefined) {
+        await this.#deliver(next, buffer, work, retries);
+      } else if (this.#isGone && (buffer.records === 0 || this.#found !== undefined)) {
         await this.#passOver(buffer);
-      } else if (due.length === 0) {
-        await this.#idle(buffer, parking);
-        await this.#wait(buffer, parking, isLoaded, canRetry);
+      } else if (!wasRetry) {
+        await this.#idle(buffer, retries);
+        await this.#wait(buffer, retries);
       }
     }
   }
 
   /** The batch to write now, if there is one. */
-  #next(buffer: LaneBuffer, now: number): Cut | undefined {
+  #next(buffer: LaneBuffer, now: number): Planned | undefined {
     const planned = this.#planned;
     if (planned !== undefined) {
       this.#planned = undefined;
       return planned;
     }
-    if (this.#plannedEnd !== undefined) {
-      const cut = buffer.cutTo(this.#plannedEnd);
-      if (cut !== undefined) this.#plannedEnd = undefined;
-      this.#hold(cut);
-      return cut;
+    const found = this.#found;
+    if (found !== undefined) {
+      const cut = buffer.cutTo(found.end);
+      if (cut === undefined) return undefined;
+      this.#found = undefined;
+      return this.#hold(cut, found);
     }
     const readyAt = buffer.readyAt();
     if (readyAt === undefined || readyAt > now) return undefined;
     const cut = buffer.cut();
-    this.#hold(cut);
-    return cut;
+    return cut === undefined ? undefined : this.#hold(cut);
   }
 
-  async #deliver(cut: Cut, buffer: LaneBuffer, work: LaneWork, parking: Parking): Promise<void> {
+  /** @param found as it was planned by an owner before. */
+  #hold(cut: Cut, found?: PlannedRange): Planned {
+    this.#inFlight += cut.bytes;
+    const origin = this.#options.sink.mode === 'planned' ? originOf(cut.records) : '';
+    return { cut, origin: found?.origin ?? origin, seen: found?.seen };
+  }
+
+  async #deliver(
+    { cut, origin, seen }: Planned,
+    buffer: LaneBuffer,
+    work: LaneWork,
+    { parking }: RetryLane,
+  ): Promise<void> {
     const { position, sink, clock, budget } = this.#options;
-    const origin = sink.mode === 'planned' ? originOf(cut.records) : '';
     const range: OffsetRange = { start: cut.start, end: cut.end, epoch: this.#epoch, origin };
-    const items = await work.prepare(cut.records);
-    await this.#untilUp(() => position.begin(range));
-    await work.settle(items, range);
+    const prepared = await work.prepare(cut.records, seen);
+    const begin = (isLess: boolean) =>
+      this.#untilUp(() => position.begin(range, prepared.seen, isLess));
+    await begin(prepared.isLess);
+    await work.settle(prepared.items, range, () => begin(true));
     this.#settled = range.end;
     // Cut before the commit, which then carries its plan.
     const isStopping = this.#draining.signal.aborted || parking.isFull(range.end);
     if (sink.mode === 'planned' && !isStopping) this.#planned = this.#next(buffer, clock.now());
-    await this.#untilUp(() => position.end(range, this.#planned?.end));
+    const next = this.#planned;
+    const plan = next && { end: next.cut.end, origin: next.origin, seen: parking.next };
+    await this.#untilUp(() => position.end(range, plan));
     this.#inFlight -= cut.bytes;
     budget.give(cut.bytes);
     this.#throttle(buffer);
   }
 
-  async #commitRetries(parking: Parking): Promise<void> {
-    const at = parking.position();
-    if (at === this.#retryCommitted) return;
-    await this.#untilUp(() => this.#options.retryPositions.commit(at));
-    this.#retryCommitted = at;
-  }
-
-  async #idle(buffer: LaneBuffer, parking: Parking): Promise<void> {
-    if (buffer.records === 0 && this.#planned === undefined && this.#plannedEnd === undefined) {
+  async #idle(buffer: LaneBuffer, retries: RetryLane): Promise<void> {
+    if (buffer.records === 0 && this.#planned === undefined && this.#found === undefined) {
       const at = buffer.skip();
       await this.#untilUp(() => this.#options.position.idle(at));
       this.#settled = at;
     }
-    if (parking.records === 0 && parking.next > 0n) await this.#commitRetries(parking);
+    if (retries.parking.records === 0) await retries.commit();
   }
 
   /** Until there may be something to do. */
-  async #wait(
-    buffer: LaneBuffer,
-    parking: Parking,
-    isLoaded: boolean,
-    canRetry: boolean,
-  ): Promise<void> {
+  async #wait(buffer: LaneBuffer, { parking, isReady }: RetryLane): Promise<void> {
     const { clock } = this.#options;
-    const times = [canRetry ? parking.dueAt(this.#position) : undefined];
-    const isWaiting = this.#plannedEnd !== undefined || parking.isFull(this.#position);
-    if (isLoaded && !isWaiting) times.push(buffer.readyAt());
+    const times = [isReady ? parking.dueAt(this.#position) : undefined];
+    const isWaiting = this.#found !== undefined || parking.isFull(this.#position);
+    if (parking.isLoaded && !isWaiting) times.push(buffer.readyAt());
     const until = Math.min(...times.map((at) => at ?? Number.POSITIVE_INFINITY));
     const ms = Math.min(LONG_MS, until - clock.now());
     if (ms > 0) await clock.sleep(ms, this.#alarm.signal);
@@ -391,14 +317,10 @@ export class Lane {
     this.#alarm.abort();
   }
 
-  #hold(cut: Cut | undefined): void {
-    this.#inFlight += cut?.bytes ?? 0;
-  }
-
   /** Stops fetching while two batches wait or the sink holds too much, but never short of a planned range's end. */
   #throttle(buffer: LaneBuffer): void {
     const { source, budget } = this.#options;
-    const isPlanRead = this.#plannedEnd === undefined || buffer.next >= this.#plannedEnd;
+    const isPlanRead = this.#found === undefined || buffer.next >= this.#found.end;
     const isTooMuch = budget.exhausted && buffer.records > 0;
     if (isPlanRead && (buffer.full || isTooMuch)) {
       if (!this.#isPaused) source.pause();

@@ -24,6 +24,7 @@ const LOOKED_AT = [
   'step',
   'code',
   'fingerprint',
+  'truncated',
 ] as const;
 const NAMES = LOOKED_AT.map((name) => Buffer.from(DLQ_HEADER_PREFIX + name));
 const PLACES: ReadonlyMap<string, number> = new Map(LOOKED_AT.map((name, i) => [name, i]));

@@ -1,6 +1,7 @@
 import type { KafkaRecord } from '../kafka/record.ts';
-import { weightOf } from './lane-buffer.ts';
+import type { RetryPosition } from './retry-position.ts';
 import type { WaitingRecord } from './retry-record.ts';
+import { type Entry, type Group, type Kept, RetryWindow } from './retry-window.ts';
 
 export interface ParkingLimits {
   /** Entries from the lowest outstanding one on, at most, before the main lane has to wait. */
@@ -9,15 +10,24 @@ export interface ParkingLimits {
   readonly bytes: number;
 }
 
-/** A record in the retry topic that is not resolved. */
-export interface Entry extends WaitingRecord {
-  readonly key: string;
+/** What of a retry topic's partition an owner takes over. */
+export interface ParkingStart {
+  /** Where reading of the retry topic begins. */
+  readonly from: bigint;
+  /** Its end: until then what the owners before have parked may come. */
+  readonly end: bigint;
+  readonly found: RetryPosition;
+  /** Of this owner, larger than all before. */
+  readonly epoch: number;
+  /** When to try what an owner before has tried so often, ms since the epoch. */
+  readonly dueAfter: (attempts: number) => number;
 }
 
-interface Kept {
-  entry: Entry;
-  readonly bytes: number;
-  isResolved: boolean;
+interface Sent {
+  readonly key: string;
+  readonly origin: bigint;
+  /** End of the retry topic once it was acknowledged there; undefined until then. */
+  end: bigint | undefined;
 }
 
 interface ParkedKey {
@@ -39,16 +49,6 @@ function lowestOf(parked: ParkedKey): bigint | undefined {
   return lowest;
 }
 
-/** What a header takes in memory beside its bytes: a name and a buffer. */
-const HEADER_OVERHEAD = 100;
-
-/** Records that wait carry headers that say why: they are most of them. */
-function headersWeight({ headers }: KafkaRecord): number {
-  let bytes = 0;
-  for (const value of Object.values(headers)) bytes += (value?.length ?? 0) + HEADER_OVERHEAD;
-  return bytes;
-}
-
 /** Keys are compared by their bytes. A record without one waits for itself only. */
 export function parkingKey({ key, offset }: Pick<KafkaRecord, 'key' | 'offset'>): string {
   return key === null ? `@${offset}` : `=${key.toString('latin1')}`;
@@ -60,24 +60,29 @@ export function parkingKey({ key, offset }: Pick<KafkaRecord, 'key' | 'offset'>)
  * that it can be rebuilt from there.
  */
 export class Parking {
+  readonly epoch: number;
   readonly #limits: ParkingLimits;
+  readonly #window: RetryWindow;
+  readonly #end: bigint;
   readonly #keys = new Map<string, ParkedKey>();
-  /** All entries from the lowest outstanding one on, by their offset in the retry topic. */
-  readonly #window: Kept[] = [];
-  #bytes = 0;
-  #sent = 0;
-  /** Next offset to read of the retry topic. */
-  #next: bigint;
+  #sent: Sent[] = [];
 
-  /** @param next where reading of the retry topic begins. */
-  constructor(limits: ParkingLimits, next: bigint) {
+  constructor(limits: ParkingLimits, { from, end, found, epoch, dueAfter }: ParkingStart) {
+    this.epoch = epoch;
     this.#limits = limits;
-    this.#next = next;
+    this.#end = end;
+    const fences = [...found.fences, { epoch, offset: end }];
+    this.#window = new RetryWindow(from, { ...found, fences }, dueAfter);
   }
 
   /** Next offset to read of the retry topic. */
   get next(): bigint {
-    return this.#next;
+    return this.#window.next;
+  }
+
+  /** All that the owners before have parked is read: until then keys may be parked that it does not know of. */
+  get isLoaded(): boolean {
+    return this.next >= this.#end;
   }
 
   /** Keys that wait. */
@@ -87,15 +92,16 @@ export class Parking {
 
   /** Records that wait. */
   get records(): number {
-    return this.#window.filter(({ isResolved }) => !isResolved).length + this.#sent;
+    return this.#window.outstanding + this.#sent.length;
   }
 
   /** No record may be sent here any more until some are resolved. @param position of the lane in its own topic. */
   isFull(position: bigint): boolean {
     const { records, bytes } = this.#limits;
-    if (this.#window.length + this.#sent < records && this.#bytes < bytes) return false;
+    const { length } = this.#window;
+    if (length + this.#sent.length < records && this.#window.bytes < bytes) return false;
     // What the lane has not reached again after a crash is resolved only when it has.
-    return this.#sent > 0 || this.dueAt(position) !== undefined;
+    return this.#sent.length > 0 || this.dueAt(position) !== undefined;
   }
 
   /**
@@ -104,17 +110,32 @@ export class Parking {
    * @param position of the lane in its own topic.
    */
   isCrowded(position: bigint): boolean {
-    return this.#sent === 0 && this.isFull(position);
+    if (this.#window.isPlanned && this.#window.planned() === undefined) return false;
+    return this.#sent.length === 0 && this.isFull(position);
+  }
+
+  /** Is the record in the retry topic already, as far as that is read? @param origin its own offset. */
+  has(key: string, origin: bigint): boolean {
+    return this.#keys.get(key)?.origins.has(origin) === true;
   }
 
   /**
    * Must a record wait? One that comes before all that wait of its key must not: it was read again after a crash.
    * @param origin its own offset.
+   * @param seen how far the retry topic had been read when the record's range was planned, where another one may have
+   *   written that: what was sent back behind it cannot have kept the record out of the range.
    */
-  holds(key: string, origin: bigint): boolean {
+  holds(key: string, origin: bigint, seen?: bigint): boolean {
     const parked = this.#keys.get(key);
-    const lowest = parked === undefined ? undefined : lowestOf(parked);
-    return lowest !== undefined && lowest <= origin;
+    if (parked === undefined) return false;
+    const lowest = lowestOf(parked);
+    if (lowest === undefined || lowest > origin) return false;
+    if (seen === undefined) return true;
+    for (const sent of parked.sent) if (sent <= origin) return true;
+    return parked.waiting.some(
+      ({ entry }) =>
+        entry.record.offset <= origin && (entry.epoch !== undefined || entry.offset < seen),
+    );
   }
 
   /** From now on the key is parked: a record of it is on its way to the retry topic. @param origin its own offset. */
@@ -123,34 +144,61 @@ export class Parking {
     if (parked.sent.has(origin)) return;
     parked.sent.add(origin);
     parked.lowest = undefined;
-    this.#sent += 1;
+    this.#sent.push({ key, origin, end: undefined });
+  }
+
+  /** It will never be in the retry topic. @param origin its own offset. */
+  takeBack(key: string, origin: bigint): void {
+    this.#sent = this.#sent.filter((sent) => sent.key !== key || sent.origin !== origin);
+    this.#leave(key, origin);
+  }
+
+  #leave(key: string, origin: bigint): void {
+    const parked = this.#parked(key);
+    parked.sent.delete(origin);
+    parked.lowest = undefined;
+    if (parked.waiting.length === 0 && parked.sent.size === 0) this.#keys.delete(key);
+  }
+
+  /**
+   * All that was sent is acknowledged. Where an acknowledgement was lost, a record may be there more than once: it is tried
+   * when all its copies are read.
+   * @param end of the retry topic, asked for afterwards.
+   */
+  acknowledged(end: bigint): void {
+    for (const sent of this.#sent) sent.end ??= end;
+    this.#arrive();
   }
 
   /** What was read of the retry topic, in order. @param next where reading goes on. */
   read(records: readonly WaitingRecord[], next: bigint): void {
-    for (const waiting of records) if (waiting.offset >= this.#next) this.#add(waiting);
-    if (next > this.#next) this.#next = next;
+    for (const waiting of records) if (waiting.offset >= this.next) this.#add(waiting);
+    this.#window.passTo(next);
+    this.#window.forget();
+    this.#arrive();
   }
 
   #add(waiting: WaitingRecord): void {
     const key = parkingKey(waiting.record);
-    const parked = this.#parked(key);
     const origin = waiting.record.offset;
+    const isOver = this.#window.isVoid(waiting) || this.has(key, origin);
+    const kept = this.#window.add(waiting, key, isOver);
+    if (kept.isResolved) return;
+    const parked = this.#parked(key);
     parked.lowest = undefined;
-    if (parked.sent.delete(origin)) this.#sent -= 1;
-    // Sent twice, when a crash came between the first and the position.
-    const isKnown = parked.origins.has(origin);
-    const bytes = weightOf(waiting.record) + headersWeight(waiting.record);
-    const kept: Kept = { entry: { ...waiting, key }, bytes, isResolved: isKnown };
-    this.#window.push(kept);
-    this.#bytes += bytes;
-    if (isKnown) {
-      this.#forget();
-    } else {
-      const later = parked.waiting.findLastIndex(({ entry }) => entry.record.offset < origin);
-      parked.waiting.splice(later + 1, 0, kept);
-      parked.origins.add(origin);
+    const later = parked.waiting.findLastIndex(({ entry }) => entry.record.offset < origin);
+    parked.waiting.splice(later + 1, 0, kept);
+    parked.origins.add(origin);
+  }
+
+  /** What was sent is read. */
+  #arrive(): void {
+    const isOut = ({ end }: Sent) => end === undefined || end > this.next;
+    if (this.#sent.every(isOut)) return;
+    for (const { key, origin } of this.#sent.filter((sent) => !isOut(sent))) {
+      this.#leave(key, origin);
     }
+    this.#sent = this.#sent.filter(isOut);
   }
 
   #parked(key: string): ParkedKey {
@@ -167,16 +215,23 @@ export class Parking {
   }
 
   /**
-   * The first record of each key that is due, oldest due first, at most `most`. Only records before the lane's `position`:
-   * after a crash it may still have to write earlier ones of their keys.
+   * What to try now, at most `most`: the group that was planned, or the first record of each key that is due, oldest due
+   * first. Only records before the lane's `position`: after a crash it may still have to write earlier ones of their keys.
+   * @param isNamed whether the store wants the same group again after a crash: it stays planned until `settled`.
    */
-  due(now: number, position: bigint, most: number): Entry[] {
+  group(now: number, position: bigint, most: number, isNamed: boolean): Group | undefined {
+    const planned = this.#window.planned();
+    if (planned !== undefined) return planned;
+    if (this.#window.isPlanned) return undefined;
     const heads = this.#heads(position).filter(({ due }) => due <= now);
-    return heads.toSorted((a, b) => a.due - b.due).slice(0, most);
+    if (heads.length === 0) return undefined;
+    const entries = heads.toSorted((a, b) => a.due - b.due).slice(0, most);
+    return isNamed ? this.#window.plan(entries) : { name: undefined, entries };
   }
 
   /** When the next record is due, ms since the epoch; undefined when none waits. */
   dueAt(position: bigint): number | undefined {
+    if (this.#window.isPlanned) return this.#window.planned() === undefined ? undefined : 0;
     let earliest: number | undefined;
     for (const { due } of this.#heads(position)) {
       if (earliest === undefined || due < earliest) earliest = due;
@@ -187,12 +242,20 @@ export class Parking {
   /** Of each key the record to try first; none where an earlier one is still on its way. */
   #heads(position: bigint): Entry[] {
     const heads: Entry[] = [];
+    const { reach } = this.#window;
     for (const parked of this.#keys.values()) {
-      const head = parked.waiting[0]?.entry;
+      const head = parked.waiting.find(({ entry }) => entry.offset < reach)?.entry;
       if (head === undefined || head.record.offset >= position) continue;
-      if (head.record.offset === lowestOf(parked)) heads.push(head);
+      // Of what was parked there may be more copies.
+      if (head.epoch !== undefined && !this.isLoaded) continue;
+      if ([...parked.sent].every((sent) => sent > head.record.offset)) heads.push(head);
     }
     return heads;
+  }
+
+  /** The group that was planned is dealt with. */
+  settled(): void {
+    this.#window.closePlan();
   }
 
   /** Delivered or dead-lettered: the next record of its key comes. */
@@ -206,7 +269,7 @@ export class Parking {
     parked.lowest = undefined;
     kept.isResolved = true;
     if (parked.waiting.length === 0 && parked.sent.size === 0) this.#keys.delete(key);
-    this.#forget();
+    this.#window.forget();
   }
 
   /** It failed again. @param due when to try it next, ms since the epoch. */
@@ -214,20 +277,16 @@ export class Parking {
     const kept = this.#keys.get(key)?.waiting.find(({ entry }) => entry.offset === offset);
     if (kept === undefined) return;
     kept.entry = { ...kept.entry, due, attempts: kept.entry.attempts + 1 };
+    kept.isTried = true;
   }
 
   /** The offset to commit for the retry topic: before it all is resolved. */
   position(): bigint {
-    return this.#window[0]?.entry.offset ?? this.#next;
+    return this.#window.position();
   }
 
-  #forget(): void {
-    let resolved = 0;
-    for (const { isResolved, bytes } of this.#window) {
-      if (!isResolved) break;
-      resolved += 1;
-      this.#bytes -= bytes;
-    }
-    this.#window.splice(0, resolved);
+  /** What is committed with `position()`: what is resolved behind it, tried how often, and planned. */
+  metadata(): string {
+    return this.#window.metadata();
   }
 }

@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto';
 import type { KafkaRecord } from '../kafka/record.ts';
-import { type GroupPositions, type PositionProtocol, startOf } from './position.ts';
+import {
+  committedOf,
+  type GroupPositions,
+  type PlannedRange,
+  type PositionProtocol,
+  startOf,
+} from './position.ts';
 
-/** The metadata of an offset commit that says where the range about to be written ends. */
-export function planMetadata(end: bigint): string {
-  return `plan:${end}`;
+/** The metadata of an offset commit that says which range is about to be written from that offset on. */
+export function planMetadata({ end, origin, seen }: PlannedRange): string {
+  return origin === undefined ? `plan:${end}` : `plan:${end}:${origin}:${seen ?? ''}`;
 }
 
 /**
@@ -20,39 +26,62 @@ export function originOf(records: readonly KafkaRecord[]): string {
   return createHash('sha1').update(bytes).digest('base64url');
 }
 
-/** The end in such metadata; undefined in any other. */
-export function plannedEnd(metadata: string): bigint | undefined {
-  const end = /^plan:(\d{1,19})$/.exec(metadata)?.[1];
-  return end === undefined ? undefined : BigInt(end);
+/** The range in such metadata; undefined in any other. */
+export function plannedRange(metadata: string): PlannedRange | undefined {
+  const [, end, origin, seen] =
+    /^plan:(\d{1,19})(?::([\w-]{1,64}):(\d{0,19}))?$/.exec(metadata) ?? [];
+  if (end === undefined) return undefined;
+  return {
+    end: BigInt(end),
+    origin,
+    seen: seen === undefined || seen === '' ? undefined : BigInt(seen),
+  };
 }
 
 /**
  * For stores that drop a range which comes again as it was: the range is in the group's offset metadata before it is
- * written, so whoever goes on after a crash writes that same range. One commit a batch: the end of one carries the plan of the
- * next where that is known. A member of an older generation cannot plan any more: the broker refuses its commit.
+ * written, so whoever goes on after a crash writes that same range, by the name that it had: also when retention or
+ * compaction has deleted some of it meanwhile. One commit a batch: the end of one carries the plan of the next where that is
+ * known. A member of an older generation cannot plan any more: the broker refuses its commit.
  */
-export function plannedPosition(group: GroupPositions): PositionProtocol {
-  /** What is committed, as text. */
-  let committed = '';
-  const commit = async (offset: bigint, end: bigint | undefined) => {
-    const metadata = end === undefined ? '' : planMetadata(end);
-    const wanted = `${offset} ${metadata}`;
-    if (wanted === committed) return;
-    await group.commit(offset, metadata);
-    committed = wanted;
+export function plannedPosition(
+  group: GroupPositions,
+  topic: string,
+  partition: number,
+): PositionProtocol {
+  /** As far as we know. */
+  let committed: { readonly offset: bigint; readonly plan: PlannedRange | undefined } | undefined;
+  const commit = async (offset: bigint, plan: PlannedRange | undefined) => {
+    await group.commit(offset, plan === undefined ? '' : planMetadata(plan));
+    committed = { offset, plan };
   };
+  const isCommitted = (offset: bigint, plan?: Pick<PlannedRange, 'end' | 'origin'>) =>
+    committed?.offset === offset &&
+    committed.plan?.end === plan?.end &&
+    committed.plan?.origin === plan?.origin;
   return {
     async open() {
-      const found = await group.committed();
-      const end = plannedEnd(found.metadata);
+      const found = await committedOf(group, topic, partition);
       const start = { ...startOf(found), epoch: 0n };
-      committed = `${start.position} ${found.metadata}`;
+      const planned = plannedRange(found.metadata);
       // What does not reach to its end any more, in a topic made anew or cut short, cannot come again as it was.
-      const isThere = end !== undefined && end > start.from && end <= found.high;
-      return isThere ? { ...start, plannedEnd: end } : start;
+      const isThere =
+        planned !== undefined && planned.end > start.from && planned.end <= found.high;
+      if (planned === undefined || isThere) committed = { offset: start.position, plan: planned };
+      if (!isThere) return start;
+      // The records tell a topic made anew where the broker does not, as long as none of them is deleted.
+      const isNamed = found.isOfTopic || start.from > start.position;
+      return { ...start, planned: isNamed ? planned : { ...planned, origin: undefined } };
     },
-    begin: ({ start, end }) => commit(start, end),
-    end: ({ end }, nextEnd) => commit(end, nextEnd),
-    idle: (position) => commit(position, undefined),
+    async begin(range, seen, isLess) {
+      const { start, end, origin } = range;
+      if (isLess || !isCommitted(start, range)) await commit(start, { end, origin, seen });
+    },
+    async end({ end }, next) {
+      if (next !== undefined || !isCommitted(end)) await commit(end, next);
+    },
+    async idle(position) {
+      if (!isCommitted(position)) await commit(position, undefined);
+    },
   };
 }

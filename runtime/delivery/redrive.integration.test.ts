@@ -3,6 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { dlqOf, retryOf } from '../../schemas/topics.ts';
 import { kafkaFixture } from '../../tests/support/kafka.ts';
 import { type LetterSpec, recordsOf, writeLetters } from '../../tests/support/letters.ts';
+import { ensureTopics } from '../kafka/admin.ts';
+import { createPublisher } from '../kafka/batching-publisher.ts';
+import { planTopics } from '../topic-plan.ts';
 import { deadLetterInfo } from './dead-letter.ts';
 import type { DeadLetter } from './letter.ts';
 import { type RunOptions, runRedrive } from './redrive.ts';
@@ -140,6 +143,29 @@ describe('redrive on a real broker', () => {
     const records = await recordsOf(client, retryOf(TOPIC, 'a'), 0);
     expect(records.map(({ value }) => value?.toString())).toEqual(['mended']);
     expect(await run(client, 'a')).toMatchObject({ letters: 4 });
+  });
+
+  it('sends the whole record of a letter that is not, or says that it is gone', async () => {
+    const { client, codec } = kafkaFixture();
+    await ensureTopics(client, planTopics([], [{ name: 'a', topics: [TOPIC] }], 4));
+    const publisher = await createPublisher(client, codec);
+    const timestamp = 1_767_225_600_000;
+    const whole = { topic: TOPIC, partition: 0, key: 'k', value: Buffer.from('whole'), timestamp };
+    await publisher.publishRaw(whole);
+    await publisher.publishRaw({ ...whole, value: Buffer.from('another') });
+    await publisher.close();
+    const of = { partition: 0, key: 'k', truncated: true };
+    await writeLetters(client, TOPIC, 'a', [{ ...of, offset: 0 }], () => Buffer.from('who'));
+    expect(await run(client, 'a')).toMatchObject({ letters: 1 });
+    const [back] = await recordsOf(client, retryOf(TOPIC, 'a'), 0);
+    expect(back?.value?.toString()).toBe('whole');
+    // One is beyond the end, one of another record that has its offset now.
+    for (const offset of [7, 1]) {
+      await writeLetters(client, TOPIC, 'a', [{ ...of, offset }]);
+      await expect(run(client, 'a')).rejects.toMatchObject({ code: 'LETTER_TRUNCATED' });
+      const audit = { run: 'r', actor: 'test', selection: {}, force: false } as const;
+      await run(client, 'a', { audit: { ...audit, resolution: 'dropped' } });
+    }
   });
 
   it('drops what is selected without sending it, and writes down who did what', async () => {

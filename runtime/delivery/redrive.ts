@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DLQ_AUDIT_TOPIC, DLQ_RETENTION_MS } from '../../schemas/topics.ts';
+import { DLQ_AUDIT_TOPIC } from '../../schemas/topics.ts';
 import { backoffMs } from '../backoff.ts';
 import { ReachflowError } from '../errors.ts';
 import { ensureTopics, topicPartitions } from '../kafka/admin.ts';
@@ -7,6 +7,8 @@ import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { readLetters } from './dlq-reader.ts';
 import type { ReadLetter } from './letter.ts';
+import { wholeValue } from './letter-original.ts';
+import { retryTopicOf } from './letter-topics.ts';
 import {
   isOpen,
   type PlannedStretch,
@@ -26,8 +28,6 @@ import {
 const TRANSACTIONAL_ID = 'dlq.redrive';
 const MAX_ATTEMPTS = 6;
 const RETRY = { initialMs: 200, maxMs: 5_000 };
-/** A record with headers of the failure and of the redrive. */
-const RETRY_RECORD_BYTES = 8 * 1_048_576;
 
 /** What becomes of a letter: other value bytes, null for a tombstone, or undefined to leave it where it is. */
 export type PatchLetters = (
@@ -88,19 +88,9 @@ export async function runRedrive(client: KafkaClient, options: RunOptions): Prom
 /** Retry topics are there once their consumer ran with this version; a letter may be older. */
 async function ensureTargets(client: KafkaClient, { stretches }: RedrivePlan): Promise<void> {
   const widths = await topicPartitions(client);
-  const targets = new Map(
-    stretches.map(({ dlq }) => [dlq.replace(/\.dlq$/, '.retry'), widths.get(dlq) ?? 1]),
-  );
-  await ensureTopics(
-    client,
-    [...targets].map(([name, partitions]) => ({
-      name,
-      partitions,
-      cleanup: 'delete',
-      retentionMs: DLQ_RETENTION_MS,
-      maxMessageBytes: RETRY_RECORD_BYTES,
-    })),
-  );
+  const dlqs = new Set(stretches.map(({ dlq }) => dlq));
+  const plans = [...dlqs].map((dlq) => retryTopicOf(dlq, widths.get(dlq) ?? 1));
+  await ensureTopics(client, plans);
 }
 
 /** One attempt, with one producer: a transaction is filled while the one before it commits. */
@@ -173,11 +163,17 @@ class Run {
     const { patch } = this.#options;
     const values = patch === undefined ? undefined : await patch(letters);
     for (const [i, letter] of letters.entries()) {
-      const value = values === undefined ? letter.record.value : values[i];
+      const value = values === undefined ? await this.#valueOf(letter) : values[i];
       if (value === undefined) this.#totals.left += 1;
       else this.#transaction.add(letter, value);
       if (this.#transaction.isFull) await this.#commit();
     }
+  }
+
+  /** A dropped letter needs none. */
+  async #valueOf(letter: ReadLetter): Promise<Buffer | null> {
+    const isSent = this.#options.audit.resolution === 'redriven';
+    return isSent ? wholeValue(this.#client, letter) : letter.record.value;
   }
 
   /** Resolves when the next transaction may be filled, while this one commits. */

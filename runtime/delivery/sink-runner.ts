@@ -23,8 +23,9 @@ import { systemClock } from './clock.ts';
 import { committedPosition } from './committed-position.ts';
 import type { DeliveryConfig } from './config.ts';
 import { createDecode } from './decode.ts';
-import { Lane, type LaneSource } from './lane.ts';
+import { Lane } from './lane.ts';
 import { BufferBudget } from './lane-buffer.ts';
+import type { LaneSource } from './lane-source.ts';
 import type { ParkingLimits } from './parking.ts';
 import { plannedPosition } from './planned-position.ts';
 import type { GroupPositions, PositionProtocol } from './position.ts';
@@ -247,11 +248,11 @@ export class SinkRunner implements PartitionHandler {
 
   #positionOf(positions: GroupPositions, topic: string, partition: number): PositionProtocol {
     const { sink } = this.#options;
-    if (sink.mode === 'planned') return plannedPosition(positions);
+    if (sink.mode === 'planned') return plannedPosition(positions, topic, partition);
     if (sink.mode === 'transactional') {
       return claimedPosition(sink, topic, partition, positions, systemClock);
     }
-    return committedPosition(positions);
+    return committedPosition(positions, topic, partition);
   }
 
   #deadLettered(topic: string, codes: readonly string[]): void {

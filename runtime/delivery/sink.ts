@@ -53,6 +53,11 @@ export interface SinkBatch {
    * has written in parts comes to the same parts.
    */
   readonly range: OffsetRange | undefined;
+  /**
+   * For `planned` sinks, with records that are written beside the stream: names the group that they were planned as. After a
+   * crash the same group comes again under the same name, less what retention has deleted of it meanwhile.
+   */
+  readonly plan?: string;
   readonly records: readonly SinkRecord[];
 }
 
@@ -82,6 +87,8 @@ export interface Claim {
   readonly epoch: bigint;
   /** Where to go on; undefined when the store knows nothing of the partition. */
   readonly position: bigint | undefined;
+  /** Of the topic that `position` is of: that of the claim which wrote the first of it; undefined where none was given. */
+  readonly topicId?: string | undefined;
 }
 
 /** How much a sink likes to get at once: a batch is written when one of these is reached. */
@@ -118,9 +125,10 @@ export interface Sink {
   /**
    * `transactional` sinks only: takes a partition over, fencing whoever had it, and tells where to go on. Called on
    * assignment, before the first batch of the partition, and again after `SINK_FENCED` where the member still holds it.
+   * @param topicId tells the topic from others that had its name before; kept with the position. Undefined before Kafka 2.8.
    * @throws ReachflowError `retry: 'backoff'` while the store is unreachable.
    */
-  claim?(topic: string, partition: number): Promise<Claim>;
+  claim?(topic: string, partition: number, topicId?: string): Promise<Claim>;
 
   /**
    * Writes a batch. Returns one result per record, same order. Delivered means durable. Several partitions are written
@@ -129,9 +137,11 @@ export interface Sink {
    * A `transactional` sink writes all records and `range.end`, or nothing: when one record is at fault, the others are
    * `held`, and the runner calls again without it. It does so too when the batch is empty and has a range.
    *
-   * A `planned` sink does the same for a range in which it answers `retry` of a `record`: what it leaves out of a write
+   * A `planned` sink does the same for a range or group in which it answers `retry` of a `record`: what it leaves out of a write
    * has to be in the retry topic before, since the same range may come again when the record has healed, and is dropped
-   * then. Beside a record that it rejects for what is in it, as it will each time, it may write the others.
+   * then. (Where a write of an owner before is under way meanwhile, and takes the record, the record is written twice: the
+   * planned sink that there is never answers so.) Beside a record that it rejects for what is in it, as it will each time,
+   * it may write the others.
    * @throws ReachflowError `SINK_FENCED` when another owner has claimed the partition, or the store's position is not
    *   `range.start`: nothing was written. With `retry: 'backoff'`: as if every record were answered `retry` of the
    *   `store`; an empty batch has no other answer. Else only for bugs; whatever a store answers is classified into a result.

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BatchQueue } from './batching-publisher.ts';
+import { protocolError } from './kafkajs-internals.ts';
+import { CODE } from './protocol-errors.ts';
 import type { OutgoingRecord } from './record.ts';
 import { toRequests } from './record.ts';
 
@@ -25,6 +27,16 @@ describe('BatchQueue', () => {
     await Promise.all(keys.map((key) => queue.add(record(key, 50))));
     expect(sent.flat()).toEqual(keys);
     expect(sent.length).toBeGreaterThan(1);
+  });
+
+  it('fails only the record that is larger than its topic takes', async () => {
+    const queue = new BatchQueue(limits, async (records) => {
+      if (records.some(({ key }) => key === 'large')) throw protocolError(CODE.messageTooLarge);
+    });
+    const keys = ['a', 'large', 'b'];
+    const settled = await Promise.allSettled(keys.map((key) => queue.add(record(key))));
+    expect(settled.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(settled[1]).toMatchObject({ reason: { code: 'RECORD_TOO_LARGE', retry: 'none' } });
   });
 
   it('refuses more than it may hold', async () => {

@@ -4,6 +4,7 @@ import type { TopicName } from '../../schemas/topics.ts';
 import { ReachflowError } from '../errors.ts';
 import { defaultPartitioner, type KafkaClient, kafkaUnavailable } from './client.ts';
 import type { KafkaConfig } from './config.ts';
+import { CODE, protocolCode } from './protocol-errors.ts';
 import type { Publication, Publisher } from './publisher.ts';
 import { type OutgoingRecord, recordBytes, toRequests } from './record.ts';
 
@@ -16,7 +17,10 @@ interface Waiting {
 
 /** A publisher that owns a connection. */
 export interface OwnedPublisher extends Publisher {
-  /** Publishes bytes as they are: for redrive and for tests of what readers do with broken records. */
+  /**
+   * Publishes bytes as they are: for redrive and for tests of what readers do with broken records.
+   * @throws as `publish`; ReachflowError `RECORD_TOO_LARGE` (domain user) when the topic does not take a record so large.
+   */
   publishRaw(record: OutgoingRecord): Promise<void>;
   /** Sends what waits, then disconnects. */
   close(): Promise<void>;
@@ -176,9 +180,17 @@ export class BatchQueue {
       await this.#send(batch.map(({ record }) => record));
       for (const { resolve } of batch) resolve();
     } catch (error) {
+      if (protocolCode(error) === CODE.messageTooLarge) return this.#deliverEach(batch, error);
       const failure = kafkaUnavailable('no broker acknowledged the record', error);
       for (const { reject } of batch) reject(failure);
     }
+  }
+
+  /** One of them is larger than its topic takes: the others are not to fail with it. */
+  async #deliverEach(batch: readonly Waiting[], error: unknown): Promise<void> {
+    const [only] = batch;
+    if (only !== undefined && batch.length === 1) only.reject(tooLarge(only.record, error));
+    else for (const one of batch) await this.#deliver([one]);
   }
 
   /** Resolves when nothing waits and nothing is under way. */
@@ -188,6 +200,15 @@ export class BatchQueue {
       await this.#sending;
     }
   }
+}
+
+function tooLarge({ topic }: OutgoingRecord, cause: unknown): ReachflowError {
+  return new ReachflowError(`a record is larger than ${topic} takes`, {
+    code: 'RECORD_TOO_LARGE',
+    domain: 'user',
+    hint: 'Raise max.message.bytes of the topic.',
+    cause,
+  });
 }
 
 async function withTimeout(work: Promise<void>, ms: number): Promise<void> {

@@ -4,6 +4,7 @@ import { type ClusterLease, leaseCluster } from './cluster-lease.ts';
 import { requestOffsets } from './partition-offsets.ts';
 import { isGroupChange } from './protocol-errors.ts';
 import type { TopicPartition } from './record.ts';
+import { requestTopicIds } from './topic-ids.ts';
 
 /** A member of a consumer group as of one generation. */
 export interface Membership {
@@ -21,6 +22,12 @@ export interface GroupOffset extends TopicPartition {
   readonly low: bigint;
   /** Where readers of committed records end. */
   readonly high: bigint;
+  /** Next offset, undecided transactions included. */
+  readonly end: bigint;
+  /** Of the topic now; undefined before Kafka 2.8. */
+  readonly topicId: string | undefined;
+  /** Of the topic that the offset was committed for; undefined where the commit does not say. */
+  readonly committedId: string | undefined;
 }
 
 const RETRY = { timeoutMs: 10_000, pauseMs: 20 };
@@ -34,6 +41,8 @@ export class GroupOffsets {
   readonly #client: KafkaClient;
   readonly #lease: ClusterLease;
   readonly #group: string;
+  /** By logical name, as they were when its offsets were read. */
+  readonly #topicIds = new Map<string, string>();
 
   /** @param group logical name. Connects when first used. */
   constructor(client: KafkaClient, group: string) {
@@ -43,7 +52,7 @@ export class GroupOffsets {
   }
 
   /**
-   * In the order of the partitions: one request to the coordinator, three to each leader.
+   * In the order of the partitions: one request to the coordinator, three to each leader, one for the topics' ids.
    * @throws ReachflowError `KAFKA_UNAVAILABLE` (retry: backoff).
    */
   async read(partitions: readonly TopicPartition[]): Promise<GroupOffset[]> {
@@ -66,6 +75,10 @@ export class GroupOffsets {
       );
       // After the committed offsets: the end is never before one of them unless the topic was made anew.
       const ends = await requestOffsets(cluster, named);
+      const ids = await requestTopicIds(
+        cluster,
+        topics.map(({ topic }) => topic),
+      );
       const found = new Map(
         responses.flatMap(({ topic, partitions: own }) =>
           own.map((one) => [`${topic}/${one.partition}`, one] as const),
@@ -75,8 +88,11 @@ export class GroupOffsets {
         const one = found.get(`${named[i]?.topic}/${of.partition}`);
         const offset =
           one === undefined || one.offset.startsWith('-') ? undefined : BigInt(one.offset);
-        const { low = 0n, lastStable: high = 0n } = ends[i] ?? {};
-        return { ...of, offset, metadata: one?.metadata ?? '', low, high };
+        const { low = 0n, lastStable: high = 0n, high: end = 0n } = ends[i] ?? {};
+        const topicId = ids.get(named[i]?.topic ?? '');
+        if (topicId !== undefined) this.#topicIds.set(of.topic, topicId);
+        const { id: committedId, metadata } = splitMetadata(one?.metadata ?? '');
+        return { ...of, offset, metadata, low, high, end, topicId, committedId };
       });
     } catch (error) {
       throw kafkaUnavailable(`the offsets of group ${this.#group} cannot be read`, error);
@@ -84,7 +100,7 @@ export class GroupOffsets {
   }
 
   /**
-   * @param metadata kept with the offset, at most 4,096 bytes.
+   * @param metadata kept with the offset and the id that the topic had when it was read; at most 4,070 bytes.
    * @throws ReachflowError `GROUP_CHANGED` when the member is not of the group's present generation;
    *   `KAFKA_UNAVAILABLE` (retry: backoff) otherwise: the commit may have been made.
    */
@@ -96,6 +112,8 @@ export class GroupOffsets {
   ): Promise<void> {
     const { cluster } = this.#lease;
     const groupId = this.#client.physical(this.#group);
+    const id = this.#topicIds.get(topic);
+    const noted = id === undefined ? metadata : `id:${id};${metadata}`;
     const request = {
       groupId,
       memberId,
@@ -103,7 +121,7 @@ export class GroupOffsets {
       topics: [
         {
           topic: this.#client.physical(topic),
-          partitions: [{ partition, offset: String(offset), metadata }],
+          partitions: [{ partition, offset: String(offset), metadata: noted }],
         },
       ],
     };
@@ -129,4 +147,12 @@ function groupChanged(group: string, cause: unknown): ReachflowError {
     domain: 'external',
     cause,
   });
+}
+
+function splitMetadata(text: string): {
+  readonly id: string | undefined;
+  readonly metadata: string;
+} {
+  const id = /^id:([\w-]{22});/.exec(text)?.[1];
+  return { id, metadata: id === undefined ? text : text.slice(id.length + 4) };
 }

@@ -14,6 +14,8 @@ export interface WireApi {
   readonly key: number;
   readonly version: number;
   readonly name: string;
+  /** Its header ends with tagged fields, as does that of its response, which is left in the payload (KIP-482). */
+  readonly isFlexible?: boolean;
 }
 
 /** Version 7: Kafka 2.1 and newer, up to and including 4.x. */
@@ -38,6 +40,7 @@ export async function exchange(
   let bytes = 0;
   for (const part of body) bytes += part.length;
   head.int32(0).int16(api.key).int16(api.version).int32(correlationId).string(clientId);
+  if (api.isFlexible === true) head.uvarint(0);
   const header = head.done();
   header.writeInt32BE(header.length - 4 + bytes, 0);
   const { promise, resolve, reject } = Promise.withResolvers<{ readonly payload: Buffer }>();
@@ -104,6 +107,23 @@ export class WireWriter {
     return this;
   }
 
+  /** Unsigned, seven bits a byte. */
+  uvarint(value: number): this {
+    let rest = value;
+    this.#reserve(5);
+    for (; rest > 0x7f; rest >>>= 7)
+      this.#at = this.#buffer.writeUInt8((rest & 0x7f) | 0x80, this.#at);
+    this.#at = this.#buffer.writeUInt8(rest, this.#at);
+    return this;
+  }
+
+  compactString(value: string): this {
+    const bytes = Buffer.byteLength(value);
+    this.uvarint(bytes + 1).#reserve(bytes);
+    this.#at += this.#buffer.write(value, this.#at);
+    return this;
+  }
+
   /** What was written; the writer is of no further use. */
   done(): Buffer {
     return this.#buffer.subarray(0, this.#at);
@@ -160,6 +180,42 @@ export class WireReader {
     const items: T[] = [];
     for (let i = 0; i < length; i += 1) items.push(read());
     return items;
+  }
+
+  uvarint(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.#buffer.readUInt8(this.#skip(1));
+      value |= (byte & 0x7f) << shift;
+      if (byte <= 0x7f) return value >>> 0;
+    }
+  }
+
+  /** Null is read as the empty string. */
+  compactString(): string {
+    return this.view(Math.max(0, this.uvarint() - 1)).toString('utf8');
+  }
+
+  /** As `array`. */
+  compactArray<T>(read: () => T): T[] {
+    const items: T[] = [];
+    for (let left = this.uvarint() - 1; left > 0; left -= 1) items.push(read());
+    return items;
+  }
+
+  /** Passes over tagged fields. */
+  tags(): void {
+    for (let left = this.uvarint(); left > 0; left -= 1) {
+      this.uvarint();
+      this.view(this.uvarint());
+    }
+  }
+
+  /** The next bytes, not a copy. @throws RangeError behind the end. */
+  view(bytes: number): Buffer {
+    const at = this.#skip(bytes);
+    if (this.#at > this.#buffer.length) throw new RangeError('the message ends before');
+    return this.#buffer.subarray(at, this.#at);
   }
 
   #skip(bytes: number): number {

@@ -129,6 +129,12 @@ export const positions: Table = {
       false,
     ),
     owned('epoch', 'bigint', 'Of the owner; a write under a smaller one is refused.'),
+    owned(
+      'topic_id',
+      'text',
+      'Of the topic that next_offset is of. One made anew under its name has another; null: not known.',
+      false,
+    ),
     owned('updated_at', 'timestamp with time zone', ''),
   ],
   key: ['sink', 'topic', 'partition'],

@@ -90,20 +90,19 @@ class PostgresSink implements Sink {
     }
   }
 
-  async claim(topic: string, partition: number): Promise<Claim> {
+  async claim(topic: string, partition: number, topicId?: string): Promise<Claim> {
     const { claim } = this.#positions;
     try {
       const { rows } = await this.#use((client) =>
-        client.query<{ epoch: string; next_offset: string | null }>(claim, [
-          NAME,
-          topic,
-          partition,
-        ]),
+        client.query<{ epoch: string; next_offset: string | null; topic_id: string | null }>(
+          claim,
+          [NAME, topic, partition, topicId ?? null],
+        ),
       );
       const [row] = rows;
       if (row === undefined) throw new Error('an upsert returned no row');
       const position = row.next_offset === null ? undefined : BigInt(row.next_offset);
-      return { epoch: BigInt(row.epoch), position };
+      return { epoch: BigInt(row.epoch), position, topicId: row.topic_id ?? undefined };
     } catch (error) {
       throw unavailable(error);
     }

@@ -91,9 +91,10 @@ export interface PositionStatements {
 export function positionStatements(schema: string): PositionStatements {
   return {
     move: moveSql(schema, 1),
-    claim: `INSERT INTO ${qualified(schema, POSITIONS)} AS p (sink, topic, partition, epoch, updated_at)
-VALUES ($1, $2, $3, 1, now())
-ON CONFLICT (sink, topic, partition) DO UPDATE SET epoch = p.epoch + 1, updated_at = now()
-RETURNING epoch, next_offset`,
+    claim: `INSERT INTO ${qualified(schema, POSITIONS)} AS p (sink, topic, partition, epoch, topic_id, updated_at)
+VALUES ($1, $2, $3, 1, $4, now())
+ON CONFLICT (sink, topic, partition) DO UPDATE SET epoch = p.epoch + 1, updated_at = now(),
+  topic_id = CASE WHEN p.next_offset IS NULL THEN EXCLUDED.topic_id ELSE coalesce(p.topic_id, EXCLUDED.topic_id) END
+RETURNING epoch, next_offset, topic_id`,
   };
 }

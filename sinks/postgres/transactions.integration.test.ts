@@ -125,6 +125,19 @@ describe('rows and position in one transaction', () => {
     expect((await claim(sink, at)).position).toBe(405n);
   });
 
+  it('keeps of which topic a position is, once there is one', async () => {
+    const sink = await open();
+    const at = partition++;
+    const claimed = async (id?: string) => (await sink.claim?.(TOPIC, at, id))?.topicId;
+    expect(await claimed('first')).toBe('first');
+    expect(await claimed('second')).toBe('second');
+    const { epoch } = await claim(sink, at);
+    expect(statusesOf(await sink.write(batch(at, epoch, 0, 1)))).toEqual(['delivered']);
+    expect(await claimed('third')).toBe('third');
+    expect(await claimed('fourth')).toBe('third');
+    expect(await claimed()).toBe('third');
+  });
+
   it('refuses a range that does not go on from the position, whole', async () => {
     const sink = await open({ batchSize: 100 });
     const at = partition++;

@@ -3,8 +3,9 @@ import { claimedPosition } from '../../runtime/delivery/claimed-position.ts';
 import { committedPosition } from '../../runtime/delivery/committed-position.ts';
 import { deliveryConfigSchema } from '../../runtime/delivery/config.ts';
 import type { Decode } from '../../runtime/delivery/decode.ts';
-import { Lane, type LaneSource } from '../../runtime/delivery/lane.ts';
+import { Lane } from '../../runtime/delivery/lane.ts';
 import { BufferBudget } from '../../runtime/delivery/lane-buffer.ts';
+import type { LaneSource } from '../../runtime/delivery/lane-source.ts';
 import { plannedPosition } from '../../runtime/delivery/planned-position.ts';
 import { StoreGate } from '../../runtime/delivery/store-gate.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
@@ -100,10 +101,10 @@ export class SimulatedMember {
     const { generation } = broker;
     const positions = broker.positions(broker.main, generation, isAlive);
     const protocols = {
-      planned: () => plannedPosition(positions),
+      planned: () => plannedPosition(positions, TOPIC, 0),
       transactional: () => claimedPosition(sink, TOPIC, 0, positions, clock),
-      idempotent: () => committedPosition(positions),
-      'at-least-once': () => committedPosition(positions),
+      idempotent: () => committedPosition(positions, TOPIC, 0),
+      'at-least-once': () => committedPosition(positions, TOPIC, 0),
     };
     this.lane = new Lane({
       topic: TOPIC,

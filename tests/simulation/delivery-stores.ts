@@ -20,6 +20,8 @@ export interface Applied {
   readonly offset: bigint;
   /** Number of the write. */
   readonly write: number;
+  /** Its writer had an heir by then. */
+  readonly isLate: boolean;
 }
 
 function storeError(code: string, retry: 'none' | 'backoff'): ReachflowError {
@@ -47,6 +49,7 @@ export class SimulatedStore {
   #position: bigint | undefined;
   #epoch = 0n;
   #writes = 0;
+  #sinks = 0;
 
   constructor(mode: DeliveryMode, clock: SimulatedClock, random: Random, lossRatio: number) {
     this.mode = mode;
@@ -58,6 +61,8 @@ export class SimulatedStore {
   /** A process's sink on this store. */
   createSink(): Sink {
     const { mode } = this;
+    this.#sinks += 1;
+    const writer = this.#sinks;
     return {
       name: 'simulated',
       mode,
@@ -66,7 +71,7 @@ export class SimulatedStore {
       writers: 2,
       open: async () => undefined,
       claim: () => this.#claim(),
-      write: (batch) => this.#write(batch),
+      write: (batch) => this.#write(batch, writer),
       close: async () => undefined,
     };
   }
@@ -89,11 +94,13 @@ export class SimulatedStore {
     return claim;
   }
 
-  async #write(batch: SinkBatch): Promise<readonly RecordResult[]> {
+  async #write(batch: SinkBatch, writer: number): Promise<readonly RecordResult[]> {
     await this.#latency();
     if (this.#isAway) return this.#sick(batch);
     this.#writes += 1;
-    const results = this.mode === 'transactional' ? this.#transaction(batch) : this.#insert(batch);
+    const isLate = writer < this.#sinks;
+    const results =
+      this.mode === 'transactional' ? this.#transaction(batch) : this.#insert(batch, isLate);
     await this.#latency();
     return this.#random.chance(this.#lossRatio) ? this.#sick(batch) : results;
   }
@@ -121,9 +128,9 @@ export class SimulatedStore {
     return tries <= 2 ? sick : DELIVERED;
   }
 
-  #apply(records: readonly SinkRecord[]): void {
+  #apply(records: readonly SinkRecord[], isLate = false): void {
     for (const { key, offset } of records) {
-      this.applied.push({ key, offset, write: this.#writes });
+      this.applied.push({ key, offset, write: this.#writes, isLate });
     }
   }
 
@@ -141,19 +148,18 @@ export class SimulatedStore {
     return verdicts;
   }
 
-  #insert({ range, records }: SinkBatch): readonly RecordResult[] {
+  #insert({ range, plan, records }: SinkBatch, isLate: boolean): readonly RecordResult[] {
     const verdicts = records.map((record) => this.#verdict(record));
     const good = records.filter((_, i) => verdicts[i]?.status === 'delivered');
-    const isAllOrNothing = this.mode === 'planned' && range !== undefined;
-    if (isAllOrNothing && verdicts.some(({ status }) => status === 'retry')) {
+    if (this.mode === 'planned' && verdicts.some(({ status }) => status === 'retry')) {
       return verdicts.map((verdict) => (verdict.status === 'delivered' ? HELD : verdict));
     }
-    if (this.mode === 'planned' && range !== undefined) {
-      const token = `${range.start}-${range.end}`;
+    if (this.mode === 'planned') {
+      const token = range === undefined ? `${plan}` : `${range.start}-${range.end}-${range.origin}`;
       if (this.#tokens.has(token)) return verdicts;
       this.#tokens.add(token);
     }
-    this.#apply(good);
+    this.#apply(good, isLate);
     return verdicts;
   }
 }

@@ -72,7 +72,9 @@ export class SimulatedBroker {
           offset: undefined,
           metadata: '',
         };
-        const answer = { offset, metadata, low: 0n, high: log.next };
+        const { next } = log;
+        const ends = { low: 0n, high: next, end: next };
+        const answer = { offset, metadata, isOfTopic: true, isOther: false, ...ends };
         await this.#way(isAlive);
         return answer;
       },

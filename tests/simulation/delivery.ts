@@ -12,9 +12,9 @@ export interface DeliveryVerdict {
   readonly failures: readonly unknown[];
   /** Neither stored nor dead-lettered. */
   readonly missing: readonly bigint[];
-  /** Stored twice, though never parked. */
+  /** Stored twice; where rows are guarded by key and version beside the stream, only what was never in the retry topic. */
   readonly duplicate: readonly bigint[];
-  /** Stored for the first time after a later one of its key. */
+  /** Stored for the first time after a later one of its key, though not sent back meanwhile. */
   readonly reordered: readonly bigint[];
   /** Dead-lettered though good, or stored and dead-lettered. */
   readonly wronglyDead: readonly bigint[];
@@ -49,9 +49,19 @@ export async function simulateDelivery(seed: number, mode: DeliveryMode): Promis
     clock.after(random.between(5, 250), disturb);
   };
   clock.after(random.between(1, 200), disturb);
+  const back = new Set<string>();
+  let redrives = random.between(0, 6);
+  const again = (): void => {
+    if (redrives === 0) return;
+    redrives -= 1;
+    redrive(broker, back, random);
+    clock.after(random.between(20, 400), again);
+  };
+  clock.after(random.between(20, 400), again);
   const isDone = () =>
     members.some(({ failures }) => failures.length > 0) ||
     (disturbances === 0 &&
+      redrives === 0 &&
       broker.committedOf(broker.main) === broker.main.next &&
       broker.committedOf(broker.retry) === broker.retry.next &&
       (members.at(-1)?.lane.parkedKeys ?? 0) === 0);
@@ -62,6 +72,7 @@ export async function simulateDelivery(seed: number, mode: DeliveryMode): Promis
     store,
     !done,
     members.flatMap(({ failures }) => failures),
+    back,
   );
 }
 
@@ -74,6 +85,18 @@ function fill(log: SimulatedLog, random: Random): void {
     log.append({ key, value: Buffer.from(JSON.stringify({ fate })) });
     if (random.chance(0.1)) log.skip(random.between(1, 3));
   }
+}
+
+/** Sends mended letters back, each record's once, as a redrive's transaction does. */
+function redrive({ dlq, retry }: SimulatedBroker, back: Set<string>, random: Random): void {
+  for (const { key, headers } of dlq.records) {
+    const origin = String(headers['__reachflow.errors.offset']);
+    if (back.has(origin) || random.chance(0.3)) continue;
+    back.add(origin);
+    retry.append({ key, value: Buffer.from(JSON.stringify({ fate: 'good' })), headers });
+  }
+  // What marks its end in the log.
+  retry.skip(1);
 }
 
 /** The group moves on: the member is dead, or leaves in order, or does not know yet. */
@@ -104,9 +127,10 @@ function verdict(
   store: SimulatedStore,
   stuck: boolean,
   failures: readonly unknown[],
+  back: ReadonlySet<string>,
 ): DeliveryVerdict {
   const dead = originsOf(broker.dlq);
-  const parked = originsOf(broker.retry);
+  const retried = originsOf(broker.retry);
   const times = Map.groupBy(store.applied, ({ offset }) => offset);
   const fateOf = (value: Buffer | null) => (JSON.parse(String(value)) as { fate: Fate }).fate;
   const { records } = broker.main;
@@ -121,12 +145,16 @@ function verdict(
     stuck,
     failures,
     missing: offsets.filter((offset) => !times.has(offset) && !dead.has(offset)),
-    duplicate: offsets.filter(
-      (offset) => exactlyOnce && !parked.has(offset) && (times.get(offset)?.length ?? 0) > 1,
-    ),
-    reordered: reordered(broker.main, store),
+    duplicate: records.flatMap(({ offset, value }) => {
+      const stored = times.get(offset) ?? [];
+      // What the heir was refused and has parked, and a write that was under way when it healed has stored.
+      const isExcused = fateOf(value) === 'heals' && stored.some(({ isLate }) => isLate);
+      const isBeside = store.mode === 'transactional' && retried.has(offset);
+      return exactlyOnce && !isBeside && !isExcused && stored.length > 1 ? [offset] : [];
+    }),
+    reordered: reordered(broker.main, store).filter((offset) => !back.has(String(offset))),
     wronglyDead: offsets.filter((offset) => dead.has(offset) && !mayDie.has(offset)),
-    seen: { parked: parked.size, dead: dead.size, stored: times.size },
+    seen: { parked: retried.size, dead: dead.size, stored: times.size },
   };
 }
 

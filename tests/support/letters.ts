@@ -1,4 +1,5 @@
 import { deadLetter } from '../../runtime/delivery/dead-letter.ts';
+import { TRUNCATED_HEADER } from '../../runtime/delivery/letter-size.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { ensureTopics } from '../../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
@@ -16,6 +17,8 @@ export interface LetterSpec {
   readonly key: string;
   readonly code?: string;
   readonly replays?: number;
+  /** Its value is not whole. */
+  readonly truncated?: boolean;
 }
 
 /** Writes dead letters of one consumer, as its own delivery would. @param value bytes of each record. */
@@ -40,7 +43,10 @@ export async function writeLetters(
           timestamp: 1_767_225_600_000 + offset,
           key: Buffer.from(key),
           value: value(spec),
-          headers: { '__reachflow.errors.replay_count': Buffer.from(String(replays)) },
+          headers: {
+            '__reachflow.errors.replay_count': Buffer.from(String(replays)),
+            ...(spec.truncated === true ? { [TRUNCATED_HEADER]: Buffer.from('value') } : {}),
+          },
         };
         const error = new ReachflowError(`it is ${code}`, { code, domain: 'user' });
         const failure = { topic, partition, record, consumer, step: 'write', error, attempts: 1 };
