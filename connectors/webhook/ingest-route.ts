@@ -90,8 +90,7 @@ async function ingest(
       bodies.hold(inflated);
       body = inflated;
     }
-    const { maxDepth, maxBatchEvents } = deps.config;
-    const parsed = parseEvents(headers, body, { maxDepth, maxBatchEvents, arrays: source.arrays });
+    const parsed = parseEvents(headers, body, { ...deps.config, arrays: source.arrays });
     const [first] = parsed.events;
     const challenge =
       first?.ok === true ? schemes[source.scheme].challenge?.(first.event.value) : undefined;
