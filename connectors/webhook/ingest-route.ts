@@ -46,9 +46,14 @@ export function addIngestRoute(
     {
       schema,
       // Before the body is read: nobody fills our memory for a source that does not exist.
-      onRequest: async (request) => {
-        if (deps.isStopping()) throw stopping(deps);
-        admit(ingestor, request.params.source, request);
+      onRequest: (request, _reply, done) => {
+        try {
+          if (deps.isStopping()) throw stopping(deps);
+          admit(ingestor, request.params.source, request);
+          done();
+        } catch (error) {
+          done(toProblem(error));
+        }
       },
     },
     (request, reply) => ingest(ingestor, request, reply),
