@@ -102,8 +102,14 @@ async function ingest(
     if (challenge !== undefined) return { challenge };
     const context = { sourceName: params.source, source, verified, headers, nowMs };
     const received = receive(parsed, context);
-    void reply.headers(limits.takeEvents(countByTenant(received.publications)));
-    await publish(deps, params.source, headers, received.publications);
+    const counts = countByTenant(received.publications);
+    void reply.headers(limits.takeEvents(counts));
+    try {
+      await publish(deps, params.source, headers, received.publications);
+    } catch (error) {
+      limits.giveBack(counts);
+      throw error;
+    }
     return answer(reply, received);
   } finally {
     if (body !== rawBody) bodies.release(body);
