@@ -9,6 +9,7 @@ import { checkParts, partNames } from '../product.ts';
 import {
   clusterWorkers,
   outliveSupervisor,
+  signalWorkers,
   supervisorPort,
   workerNumber,
 } from '../workers/cluster.ts';
@@ -108,6 +109,7 @@ async function runWorkers(
   until: Promise<string>,
 ): Promise<void> {
   checkParts(only);
+  if (readsSecretsAgain(config, only)) process.on('SIGHUP', () => signalWorkers('SIGHUP'));
   const args = [
     'run',
     ...(only === undefined ? [] : ['--only', only.join(',')]),
@@ -120,6 +122,12 @@ async function runWorkers(
     workers: (port) => clusterWorkers(args, config.workers.memoryMb, port),
     until,
   });
+}
+
+/** Do the workers take SIGHUP as a request to read their files of secrets again? Others would end by it. */
+function readsSecretsAgain({ webhook }: AppConfig, only: readonly string[] | undefined): boolean {
+  if (only !== undefined && !only.includes('webhook')) return false;
+  return Object.values(webhook.sources).some(({ secretsFile }) => secretsFile !== undefined);
 }
 
 /** A worker's end is for its supervisor to report: it says why over IPC and in its log, not on the terminal. */

@@ -49,6 +49,11 @@ export function clusterWorkers(
   };
 }
 
+/** Passes a signal on to every worker that runs. */
+export function signalWorkers(signal: NodeJS.Signals): void {
+  for (const worker of Object.values(cluster.workers ?? {})) worker?.process.kill(signal);
+}
+
 /** A process may be reported as ended before its last messages are read: the channel's end comes after them. */
 function reportExit(child: Worker, events: WorkerEvents): void {
   let reported = false;

@@ -278,6 +278,20 @@ describe('CloudEvents', () => {
     expect(publisher.published[0]?.value.payload.endsWith(end)).toBe(true);
   });
 
+  it('binary: is not larger as JSON than a body may be', async () => {
+    const headers = {
+      'content-type': 'text/plain',
+      'ce-specversion': '1.0',
+      'ce-id': 'x',
+      'ce-source': '/s',
+      'ce-type': 't',
+    };
+    const config = { bodyLimitBytes: 1_000 };
+    expect((await post('x'.repeat(800), { headers, config })).statusCode).toBe(202);
+    const refused = await post('\u0001'.repeat(800), { headers, config });
+    expect(refused.json()).toMatchObject({ status: 413, code: 'BODY_TOO_LARGE' });
+  });
+
   it.each([
     ['no object', '7'],
     ['another version', JSON.stringify({ ...event, specversion: '0.3' })],

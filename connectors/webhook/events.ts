@@ -40,6 +40,8 @@ export interface ParsedEvents {
 export interface ParseOptions {
   readonly maxDepth: number;
   readonly maxBatchEvents: number;
+  /** Of one event's text: in binary mode that can be longer than the body. */
+  readonly bodyLimitBytes: number;
   /** What a JSON array is. */
   readonly arrays: 'batch' | 'event';
 }
@@ -50,7 +52,8 @@ const CLOUD_EVENT_HINT = 'See CloudEvents 1.0: id, source, type and specversion 
 /**
  * Reads the events of a body. What makes the whole body unreadable is thrown; what concerns one event of a batch is a
  * fault of that event.
- * @throws ProblemError 400 JSON_INVALID, UTF8_INVALID, JSON_TOO_DEEP, BATCH_NOT_AN_ARRAY; 413 BATCH_TOO_LARGE; 415.
+ * @throws ProblemError 400 JSON_INVALID, UTF8_INVALID, JSON_TOO_DEEP, BATCH_NOT_AN_ARRAY; 413 BATCH_TOO_LARGE,
+ *   BODY_TOO_LARGE; 415 MEDIA_TYPE_UNSUPPORTED.
  */
 export function parseEvents(
   headers: IncomingHttpHeaders,
@@ -165,6 +168,14 @@ function parseBinary(
     json = parsed.text.trim();
   }
   const text = binaryToJson(headers, body, json);
+  if (Buffer.byteLength(text) > options.bodyLimitBytes) {
+    throw new ProblemError(`as JSON the event is larger than ${options.bodyLimitBytes} bytes`, {
+      status: 413,
+      code: 'BODY_TOO_LARGE',
+      hint: 'Send less per request, or a reference to the data instead of the data.',
+      extensions: { limit_bytes: options.bodyLimitBytes },
+    });
+  }
   const parsed = asEvent('cloudevent', text, JSON.parse(text));
   return parsed.ok ? { ok: true, event: { ...parsed.event, isBinary: true } } : parsed;
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
@@ -77,8 +77,12 @@ export function sendProblem(
 export interface RawProblems {
   /** For bytes that are not HTTP, too slow, or with too large a header: Node's `clientError`. */
   onClientError(error: Error, socket: Socket): void;
-  /** Notes which requests of a connection are not answered yet. */
-  watch(server: Server): void;
+  /** For every request of the framework: it is not answered yet. */
+  onRequest(request: IncomingMessage): void;
+  /** It is answered now. */
+  onResponse(request: IncomingMessage): void;
+  /** For an Expect header that Node does not know: its `checkExpectation`. */
+  onExpectation(request: IncomingMessage, response: ServerResponse): void;
 }
 
 const HINT = 'Send a well-formed HTTP/1.1 request, all of it within the time limit.';
@@ -121,31 +125,28 @@ export function createRawProblems(): RawProblems {
       const problem = clientProblem(error);
       socket.end(rawAnswer(problem));
     },
-    watch(server) {
-      server.on('request', (request: IncomingMessage, response: ServerResponse) => {
-        const { socket } = request;
-        let requests = unanswered.get(socket);
-        if (requests === undefined) {
-          requests = new Set();
-          unanswered.set(socket, requests);
-        }
-        requests.add(request);
-        response.once('close', () => requests.delete(request));
+    onRequest(request) {
+      const { socket } = request;
+      const requests = unanswered.get(socket);
+      if (requests === undefined) unanswered.set(socket, new Set([request]));
+      else requests.add(request);
+    },
+    onResponse(request) {
+      unanswered.get(request.socket)?.delete(request);
+    },
+    onExpectation(request, response) {
+      const problem = new ProblemError('the expectation of the request cannot be met', {
+        status: 417,
+        code: 'EXPECTATION_FAILED',
+        hint: 'Send no Expect header, or Expect: 100-continue.',
       });
-      server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
-        const problem = new ProblemError('the expectation of the request cannot be met', {
-          status: 417,
-          code: 'EXPECTATION_FAILED',
-          hint: 'Send no Expect header, or Expect: 100-continue.',
-        });
-        const id = requestIdOf(request);
-        response.writeHead(417, {
-          'content-type': PROBLEM_JSON,
-          'x-request-id': id,
-          connection: 'close',
-        });
-        response.end(JSON.stringify(problemDocument(problem, id)));
+      const id = requestIdOf(request);
+      response.writeHead(417, {
+        'content-type': PROBLEM_JSON,
+        'x-request-id': id,
+        connection: 'close',
       });
+      response.end(JSON.stringify(problemDocument(problem, id)));
     },
   };
 }

@@ -46,9 +46,14 @@ export function addIngestRoute(
     {
       schema,
       // Before the body is read: nobody fills our memory for a source that does not exist.
-      onRequest: async (request) => {
-        if (deps.isStopping()) throw stopping(deps);
-        admit(ingestor, request.params.source, request);
+      onRequest: (request, _reply, done) => {
+        try {
+          if (deps.isStopping()) throw stopping(deps);
+          admit(ingestor, request.params.source, request);
+          done();
+        } catch (error) {
+          done(toProblem(error));
+        }
       },
     },
     (request, reply) => ingest(ingestor, request, reply),
@@ -90,16 +95,21 @@ async function ingest(
       bodies.hold(inflated);
       body = inflated;
     }
-    const { maxDepth, maxBatchEvents } = deps.config;
-    const parsed = parseEvents(headers, body, { maxDepth, maxBatchEvents, arrays: source.arrays });
+    const parsed = parseEvents(headers, body, { ...deps.config, arrays: source.arrays });
     const [first] = parsed.events;
     const challenge =
       first?.ok === true ? schemes[source.scheme].challenge?.(first.event.value) : undefined;
     if (challenge !== undefined) return { challenge };
     const context = { sourceName: params.source, source, verified, headers, nowMs };
     const received = receive(parsed, context);
-    void reply.headers(limits.takeEvents(countByTenant(received.publications)));
-    await publish(deps, params.source, headers, received.publications);
+    const counts = countByTenant(received.publications);
+    void reply.headers(limits.takeEvents(counts));
+    try {
+      await publish(deps, params.source, headers, received.publications);
+    } catch (error) {
+      limits.giveBack(counts);
+      throw error;
+    }
     return answer(reply, received);
   } finally {
     if (body !== rawBody) bodies.release(body);

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { addressSet, clientOf } from './client-address.ts';
 import {
   createMemoryPublisher,
+  kafkaError,
   type MemoryPublisher,
   NOW,
   SECRET,
@@ -179,6 +180,14 @@ describe('the limit of a tenant', () => {
     const big = await send(app, '{"tenant":"big"}', { to: 'lenient' });
     expect(big.statusCode).toBe(202);
     expect(big.headers['ratelimit']).toBeUndefined();
+  });
+
+  it('is not touched by events that could not be stored', async () => {
+    const app = server(limits);
+    publisher.failure = kafkaError('KAFKA_UNAVAILABLE', 'backoff');
+    for (let i = 0; i < 20; i += 1) expect((await send(app, '{}')).statusCode).toBe(503);
+    publisher.failure = undefined;
+    expect((await send(app, '{}')).headers['ratelimit']).toBe('"tenant";r=4;t=1');
   });
 
   it('is none for tenants without a tier, and the default’s where there is one', async () => {

@@ -17,6 +17,8 @@ export interface Limits {
    * @throws ProblemError 429 RATE_LIMITED.
    */
   takeEvents(events: ReadonlyMap<string, number>): RateLimitHeaders;
+  /** Undoes `takeEvents` for events that could not be stored: that is not their sender's doing. */
+  giveBack(events: ReadonlyMap<string, number>): void;
   /** Counts a request that is not authentic. @throws ProblemError 429 TOO_MANY_FAILURES when there are too many. */
   countFailure(address: string): void;
   /** @throws ProblemError 429 TOO_MANY_FAILURES when one more failure would be one too many. Counts nothing. */
@@ -65,6 +67,12 @@ export function createLimits(config: LimitsConfig, clock: () => number): Limits 
         headers = headersOf('tenant', shape, level);
       }
       return headers;
+    },
+    giveBack(events) {
+      for (const [tenant, count] of events) {
+        const shape = shapeOf(tenant);
+        if (shape !== undefined) tenants.take(tenant, shape, -count);
+      }
     },
     checkFailures: check,
     countFailure(address) {

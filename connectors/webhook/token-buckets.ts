@@ -48,10 +48,11 @@ export class TokenBuckets {
     return levelOf(tokens, shape, cost);
   }
 
-  /** Takes `cost` tokens, even if they are not there: look first. */
+  /** Takes `cost` tokens, even if they are not there: look first. Less than 0 gives them back. */
   take(key: string, shape: BucketShape, cost: number): BucketLevel {
     const bucket = this.#buckets.get(key);
-    const tokens = (bucket === undefined ? shape.burst : this.#filled(bucket, shape)) - cost;
+    const before = bucket === undefined ? shape.burst : this.#filled(bucket, shape);
+    const tokens = Math.min(shape.burst, before - cost);
     this.#buckets.delete(key);
     this.#buckets.set(key, { tokens, at: this.#clock() });
     if (this.#buckets.size > this.#maxTracked) {
