@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { backoffMs } from '../../../runtime/backoff.ts';
+import { backoffMs, settledWithin } from '../../../runtime/backoff.ts';
 import { errorMessage, ReachflowError } from '../../../runtime/errors.ts';
 import { importFile } from '../import-file.ts';
 import type { ImportDeps } from '../import-options.ts';
@@ -23,6 +23,8 @@ export interface ImportQueueOptions {
   readonly onSettled: (id: string) => void;
 }
 
+/** How long an import under way may hold up the end, ms. */
+const STOP_MS = 3_000;
 const RETRY = { initialMs: 500, maxMs: 30_000 };
 
 /**
@@ -59,11 +61,11 @@ export class ImportQueue {
     });
   }
 
-  /** Ends the import that is under way between two rows. */
+  /** Ends the import that is under way between two rows; one that waits for brokers that are away is left alone. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     this.#waiting.length = 0;
-    await this.#running;
+    if (this.#running !== undefined) await settledWithin(STOP_MS, [this.#running]);
   }
 
   async #run(): Promise<void> {
@@ -96,20 +98,23 @@ export class ImportQueue {
     }
   }
 
+  /** Its sender has the file: mended, or with another map, it is sent again. */
   async #fail(source: UploadSource, queued: UploadState, error: ReachflowError): Promise<void> {
     const { code, message, hint = null } = error;
-    const state = {
-      ...(this.#current ?? queued),
-      state: 'failed' as const,
-      error: { code, message, hint },
-    };
-    await source.store.writeState({ ...state, updatedAt: Date.now() }).catch((failure: unknown) => {
+    const state = { ...(this.#current ?? queued), state: 'failed' as const };
+    try {
+      await source.store.writeState({
+        ...state,
+        updatedAt: Date.now(),
+        error: { code, message, hint },
+      });
+      await source.store.removeContent(queued.id);
+      this.#options.onSettled(queued.id);
+    } catch (failure) {
       // The next start tries it again.
-      this.#options.logger.error(
-        { error: errorMessage(failure), upload: queued.id },
-        'state not kept',
-      );
-    });
+      const { logger } = this.#options;
+      logger.error({ error: errorMessage(failure), upload: queued.id }, 'state not kept');
+    }
   }
 
   async #import(source: UploadSource, queued: UploadState): Promise<UploadState> {

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { errorCode } from '../../../runtime/errors.ts';
@@ -84,16 +84,6 @@ export class UploadStore {
       await handle.datasync();
     } finally {
       await handle.close();
-    }
-  }
-
-  /** Bytes of content; 0 where it is gone. */
-  async contentBytes(id: string): Promise<number> {
-    try {
-      return (await stat(this.contentPath(id))).size;
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return 0;
-      throw error;
     }
   }
 

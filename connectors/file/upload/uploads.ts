@@ -68,18 +68,22 @@ export class Uploads {
   async recover(): Promise<void> {
     for (const source of this.#sources.values()) {
       for (const id of await source.store.ids()) {
-        const bytes = await source.store.contentBytes(id);
         const state = await source.store.readState(id);
-        if (state?.state === 'finished') continue;
-        const view = state ?? (await this.#uploading(source, id));
-        if (view === undefined) continue;
-        this.#reserved.set(id, Math.max(bytes, view.bytes));
-        if (state?.state === 'queued') this.#queue.add(source, state);
-        // The process ended between the last byte and the note of it.
-        else if (view.state === 'uploading' && view.received === view.bytes)
-          await this.#finish(source, id, view.file, bytes);
+        if (state === undefined) await this.#recoverUpload(source, id);
+        else if (state.state === 'queued') {
+          this.#reserved.set(id, state.bytes);
+          this.#queue.add(source, state);
+        }
       }
     }
+  }
+
+  async #recoverUpload(source: UploadSource, id: string): Promise<void> {
+    const view = await this.#uploading(source, id);
+    if (view === undefined) return;
+    this.#reserved.set(id, view.bytes);
+    // The process ended, or the disk was full, between the last byte and the note of it.
+    if (view.received === view.bytes) await this.#finish(source, id, view.file, view.bytes);
   }
 
   /** Room on disk is given back. */
@@ -115,20 +119,24 @@ export class Uploads {
 
   /** Removes uploads that were not finished in time, and what is known of those that were long ago. */
   async sweep(now = Date.now()): Promise<void> {
-    for (const { store } of this.#sources.values()) {
-      for (const id of await store.ids()) {
-        const state = await store.readState(id);
-        const isDone = state?.state === 'finished' || state?.state === 'failed';
-        if (state !== undefined && !isDone) continue;
-        const age = now - (state?.updatedAt ?? (await this.#createdAt(store.directory, id)));
-        const most =
-          state === undefined ? this.#limits.expiryHours * HOUR_MS : this.#limits.keepDays * DAY_MS;
-        if (age <= most) continue;
-        await store.remove(id);
-        this.#reserved.delete(id);
-        this.#logger.info({ upload: id }, 'upload removed: its time is over');
+    const there = new Set<string>();
+    const before = new Set(this.#reserved.keys());
+    for (const source of this.#sources.values()) {
+      for (const id of await source.store.ids()) {
+        there.add(id);
+        const state = await source.store.readState(id);
+        if (state?.state === 'queued') continue;
+        const age = now - (state?.updatedAt ?? (await this.#createdAt(source.store.directory, id)));
+        const { expiryHours, keepDays } = this.#limits;
+        if (age > (state === undefined ? expiryHours * HOUR_MS : keepDays * DAY_MS)) {
+          await source.store.remove(id);
+          this.#reserved.delete(id);
+          this.#logger.info({ upload: id }, 'upload removed: its time is over');
+        }
       }
     }
+    // Of what was never made, or was removed by hand; not of what was begun meanwhile.
+    for (const id of before) if (!there.has(id)) this.#reserved.delete(id);
   }
 
   #createServer(source: UploadSource): Server {
