@@ -108,12 +108,12 @@ export interface ProductOptions {
   readonly onFatal: (error: ReachflowError) => void;
 }
 
-/** Connectors that configure something outside, once: of several workers the first does it. */
-const CONFIGURED_ONCE: readonly string[] = ['debezium'];
+/** Connectors that configure something outside, or own a directory: of several workers the first runs them. */
+const RUN_ONCE: readonly string[] = ['debezium', 'file'];
 
 function runsHere(name: string, { only, worker }: ProductOptions): boolean {
   if (!selected(only, name)) return false;
-  return worker === undefined || worker === 1 || !CONFIGURED_ONCE.includes(name);
+  return worker === undefined || worker === 1 || !RUN_ONCE.includes(name);
 }
 
 /**
@@ -161,7 +161,11 @@ export async function startProduct(
   const running = connectors
     .filter(({ name }) => runsHere(name, options))
     .map(({ create }) =>
-      create(config, { ...connectorServices(config, logger, publisher), metrics, tracing }),
+      create(config, {
+        ...connectorServices(config, logger, { client, codec, publisher }),
+        metrics,
+        tracing,
+      }),
     );
   observed.show({
     tasks: () => engine.tasks(),
@@ -185,9 +189,9 @@ export async function startProduct(
 function connectorServices(
   config: ProductConfig,
   logger: Logger,
-  publisher: OwnedPublisher,
+  kafka: Pick<ConnectorServices, 'client' | 'codec' | 'publisher'>,
 ): ConnectorServices {
-  return { publisher, logger, ...connectorEnvironment(config) };
+  return { ...kafka, logger, ...connectorEnvironment(config) };
 }
 
 /** What connectors that configure something outside depend on, besides their own sections. */

@@ -1,7 +1,12 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { createKafkaClient } from '../runtime/kafka/client.ts';
+import { kafkaConfigSchema } from '../runtime/kafka/config.ts';
+import { TopicCodec } from '../schemas/codec.ts';
+import { createSchemaRegistryClient } from '../schemas/registry.ts';
 import { isTopicName } from '../schemas/topics.ts';
 import { connectConfigSchema, debeziumConfigSchema } from './debezium/config.ts';
+import { fileConfigSchema } from './file/config.ts';
 import { connectors } from './registry.ts';
 import { webhookConfigSchema } from './webhook/config.ts';
 import { createMemoryPublisher } from './webhook/fixtures.ts';
@@ -11,12 +16,18 @@ describe('the registry of connectors', () => {
     webhook: webhookConfigSchema.parse({}),
     debezium: debeziumConfigSchema.parse({}),
     connect: connectConfigSchema.parse({}),
+    file: fileConfigSchema.parse({}),
   };
+  const logger = pino({ level: 'silent' });
+  const registryUrl = 'http://127.0.0.1:8081/apis/ccompat/v7';
+  const client = createKafkaClient(kafkaConfigSchema.parse({}), logger);
   const services = {
+    client,
+    codec: new TopicCodec(createSchemaRegistryClient(registryUrl), client.physical),
     publisher: createMemoryPublisher(),
-    logger: pino({ level: 'silent' }),
+    logger,
     databaseUrl: 'postgres://app:app@127.0.0.1:5432/app',
-    registryUrl: 'http://127.0.0.1:8081/apis/ccompat/v7',
+    registryUrl,
     brokers: ['127.0.0.1:9092'],
     namespace: '',
     partitions: 4,

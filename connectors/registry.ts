@@ -1,11 +1,15 @@
 import type { Logger } from 'pino';
+import type { KafkaClient } from '../runtime/kafka/client.ts';
 import type { Publisher } from '../runtime/kafka/publisher.ts';
 import type { Metrics } from '../runtime/observability/metrics.ts';
 import type { Tracing } from '../runtime/observability/tracing.ts';
+import type { TopicCodec } from '../schemas/codec.ts';
 import type { Connector } from './connector.ts';
 import type { ConnectConfig, DebeziumConfig } from './debezium/config.ts';
 import type { ConnectorEnvironment } from './debezium/connector-config.ts';
 import { createDebeziumConnector } from './debezium/debezium-connector.ts';
+import type { FileConfig } from './file/config.ts';
+import { createFileConnector } from './file/file-connector.ts';
 import type { WebhookConfig } from './webhook/config.ts';
 import { createWebhookConnector } from './webhook/webhook-connector.ts';
 
@@ -14,10 +18,13 @@ export interface ConnectorConfigs {
   readonly webhook: WebhookConfig;
   readonly debezium: DebeziumConfig;
   readonly connect: ConnectConfig;
+  readonly file: FileConfig;
 }
 
 /** What a process offers its connectors. */
 export interface ConnectorServices extends ConnectorEnvironment {
+  readonly client: KafkaClient;
+  readonly codec: TopicCodec;
   readonly publisher: Publisher;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
@@ -35,6 +42,10 @@ export const connectors: readonly ConnectorRegistration[] = [
   {
     name: 'webhook',
     create: ({ webhook }, services) => createWebhookConnector(webhook, services),
+  },
+  {
+    name: 'file',
+    create: ({ file }, services) => createFileConnector(file, services),
   },
   {
     name: 'debezium',

@@ -5,6 +5,7 @@ import { sinkJdbc } from '../sinks/jdbc.ts';
 import { sinkPostgres } from '../sinks/postgres.ts';
 import { redrive } from '../sinks/redrive.ts';
 import { freshness } from './freshness.ts';
+import { importCsv } from './import.ts';
 import { keys } from './keys.ts';
 import { latency } from './latency.ts';
 import { rebuild } from './rebuild.ts';
@@ -15,5 +16,6 @@ import { workers } from './workers.ts';
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
   ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild],
+  importCsv,
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
 ];

@@ -13,6 +13,7 @@ import { loadAppConfig } from '../config.ts';
 import { columnsTable, importBar, previewText, resultLine } from '../import-view.ts';
 import { line, note } from '../output.ts';
 import { kafkaOf } from '../product.ts';
+import { beginAgainWith, STREAMING_HEAP } from '../workers/memory.ts';
 
 interface ImportCommandOptions {
   readonly map?: string;
@@ -86,6 +87,7 @@ async function runImports(
   mapFile: string,
   options: ImportCommandOptions,
 ): Promise<void> {
+  beginAgainWith(STREAMING_HEAP);
   const signal = untilInterrupted();
   const files = await findFiles(path);
   const map = await readImportMap(mapFile);

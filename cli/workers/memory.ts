@@ -52,7 +52,20 @@ function hasSizedHeap(): boolean {
  * @returns whether the heap is that of a worker.
  */
 export function sizeOwnHeap(memoryMb: number): boolean {
-  const flags = heapFlags(memoryMb);
+  return beginAgainWith(heapFlags(memoryMb));
+}
+
+/**
+ * Flags of Node for a command that reads files of any size: rows die young, so a small young space does, and a heap that
+ * may grow as it likes would take several times as much as is alive in it.
+ */
+export const STREAMING_HEAP: readonly string[] = [
+  '--max-old-space-size=128',
+  '--max-semi-space-size=6',
+];
+
+/** As `sizeOwnHeap`, with flags of V8's heap. */
+export function beginAgainWith(flags: readonly string[]): boolean {
   if (flags.every((flag) => process.execArgv.includes(flag))) return true;
   if (hasSizedHeap() || process.connected || process.execve === undefined) return false;
   const args = [...flags, ...process.execArgv, ...process.argv.slice(1)];

@@ -1,26 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Logger } from 'pino';
 import { backoffMs } from '../../runtime/backoff.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
-import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { PositionedProducer } from '../../runtime/kafka/positioned-producer.ts';
 import { topicLimits } from '../../runtime/kafka/topic-limits.ts';
 import { lockDirectory } from '../../runtime/state/directory-lock.ts';
 import { applyTopicPlan, planTopics } from '../../runtime/topic-plan.ts';
-import type { TopicCodec } from '../../schemas/codec.ts';
 import { type FileStamp, importIdOf, stampOf } from './identity.ts';
-import type { ImportOptions, ImportResult } from './import-options.ts';
+import type { ImportDeps, ImportOptions, ImportResult } from './import-options.ts';
 import { runImport } from './import-run.ts';
 import { fromPosition, IMPORTS_TOPIC, readImports } from './import-state.ts';
-
-/** What imports need of the process. */
-export interface ImportDeps {
-  readonly client: KafkaClient;
-  readonly codec: TopicCodec;
-  readonly logger: Logger;
-}
 
 const MAX_ATTEMPTS = 1_000;
 /** Failures in a row that pass, without a row in between, before the import gives up. */

@@ -1,4 +1,14 @@
+import type { Logger } from 'pino';
+import type { KafkaClient } from '../../runtime/kafka/client.ts';
+import type { TopicCodec } from '../../schemas/codec.ts';
 import type { ImportMap } from './map.ts';
+
+/** What imports need of the process. */
+export interface ImportDeps {
+  readonly client: KafkaClient;
+  readonly codec: TopicCodec;
+  readonly logger: Logger;
+}
 
 export interface ImportOptions {
   readonly path: string;

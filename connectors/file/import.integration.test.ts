@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -13,6 +13,7 @@ import { readerType } from '../../schemas/avro.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { decodedTopic, eventually, kafkaFixture, testLogger } from '../../tests/support/kafka.ts';
 import { tempFile } from './fixtures.ts';
+import { importIdOf, stampOf } from './identity.ts';
 import { importFile, prepareImports } from './import-file.ts';
 import type { ImportOptions } from './import-options.ts';
 import { IMPORTS_TOPIC } from './import-state.ts';
@@ -184,7 +185,7 @@ describe('files on a real broker', { timeout: 120_000 }, () => {
 });
 
 describe('an import that is killed', { timeout: 180_000 }, () => {
-  const many = 350_000;
+  const many = 250_000;
 
   function start(path: string, map: string): ChildProcess {
     const { kafka, registry } = testStack();
@@ -212,20 +213,8 @@ describe('an import that is killed', { timeout: 180_000 }, () => {
     );
   }
 
-  it('has each row and each reject exactly once in the end', async () => {
-    const lines = Array.from({ length: many }, (_, i) =>
-      i % 1_000 === 999 ? `x,bad,${AT}` : `${i + 1},"name, ${i + 1}",${AT}`,
-    );
-    const path = tempFile('many.csv', `id,name,at\n${lines.join('\n')}\n`);
-    const map = tempFile('map.yaml', mapText('killed'));
-    writeFileSync(map, mapText('killed'));
-    // The id is the same in whichever process: a run that is stopped at once tells it.
-    const stopped = await run(path, 'killed', {
-      signal: AbortSignal.abort(),
-      onProgress: () => undefined,
-    }).catch((error: unknown) => error);
-    expect(stopped).toMatchObject({ code: 'IMPORT_STOPPED' });
-    const id = await idOf(path);
+  /** Kills imports of the file as soon as they have got on, twice. @returns how far the second one came. */
+  async function killTwice(path: string, map: string, id: string): Promise<number> {
     const offsets = new GroupOffsets(client, `import.${id}`);
     const position = async () =>
       Number((await offsets.read([{ topic: IMPORTS_TOPIC, partition: 0 }]))[0]?.offset ?? 0n);
@@ -233,13 +222,33 @@ describe('an import that is killed', { timeout: 180_000 }, () => {
     for (let kill = 0; kill < 2; kill += 1) {
       const child = start(path, map);
       const exited = once(child, 'exit');
+      const before = committed;
       await eventually(
         'it gets on',
-        async () => child.exitCode !== null || (await position()) > committed,
+        async () => child.exitCode !== null || (await position()) > before,
       );
       child.kill('SIGKILL');
       await exited;
       committed = await position();
+    }
+    offsets.close();
+    return committed;
+  }
+
+  it('has each row and each reject exactly once in the end', async () => {
+    const lines = Array.from({ length: many }, (_, i) =>
+      i % 1_000 === 999 ? `x,bad,${AT}` : `${i + 1},"name, ${i + 1}",${AT}`,
+    );
+    const path = tempFile('many.csv', `id,name,at\n${lines.join('\n')}\n`);
+    const stamp = await stampOf(path);
+    let id = '';
+    let map = '';
+    let committed = many;
+    // On a machine that looks away for long, an import may be done before it is killed: then with another one.
+    for (let attempt = 1; attempt <= 5 && committed >= many; attempt += 1) {
+      map = tempFile('map.yaml', mapText(`killed-${attempt}`));
+      id = importIdOf(stamp, mapOf(`killed-${attempt}`), 1);
+      committed = await killTwice(path, map, id);
     }
     expect(committed).toBeGreaterThan(0);
     expect(committed).toBeLessThan(many);
@@ -249,7 +258,6 @@ describe('an import that is killed', { timeout: 180_000 }, () => {
       text += String(chunk);
     });
     await once(last, 'close');
-    offsets.close();
     const result = JSON.parse(text);
     expect(result).toMatchObject({
       importId: id,
@@ -266,13 +274,6 @@ describe('an import that is killed', { timeout: 180_000 }, () => {
       Array.from({ length: many / 1_000 }, (_, i) => 1_000 * (i + 1)),
     );
   });
-
-  async function idOf(path: string): Promise<string> {
-    const { importIdOf, stampOf } = await import('./identity.ts');
-    const id = importIdOf(await stampOf(path), mapOf('killed'), 1);
-    expect(existsSync(join(directory, id))).toBe(true);
-    return id;
-  }
 
   async function checkRows(id: string): Promise<void> {
     const seen = new Uint8Array(many + 1);

@@ -1,3 +1,5 @@
+import { BARE, QUOTED_SECONDS } from './plain-cells.ts';
+
 const INITIAL_BYTES = 16_384;
 const HEX = Buffer.from('0123456789abcdef', 'latin1');
 const QUOTE = 0x22;
@@ -83,6 +85,28 @@ export class JsonWriter {
     }
     buffer[at] = QUOTE;
     this.#at = at + 1;
+  }
+
+  /** A cell in the form that `plainForm` found for it. */
+  plain(form: number, bytes: Buffer, from: number, to: number): void {
+    this.#reserve(to - from + 6);
+    const buffer = this.#buffer;
+    let at = this.#at;
+    if (form !== BARE) {
+      buffer[at] = QUOTE;
+      at += 1;
+    }
+    const end = form === QUOTED_SECONDS ? to - 1 : to;
+    for (let i = from; i < end; i += 1) {
+      buffer[at] = bytes[i] ?? 0;
+      at += 1;
+    }
+    if (form === QUOTED_SECONDS) at += buffer.write('.000Z', at, 'latin1');
+    if (form !== BARE) {
+      buffer[at] = QUOTE;
+      at += 1;
+    }
+    this.#at = at;
   }
 
   #reserve(bytes: number): void {

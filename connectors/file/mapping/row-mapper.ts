@@ -3,6 +3,7 @@ import type { FieldMap, ImportMap } from '../map.ts';
 import type { CellRow } from '../readers/cell-row.ts';
 import { type Conversion, type Converted, convert, textOf } from './convert.ts';
 import { JsonWriter } from './json-writer.ts';
+import { NOT_PLAIN, plainForm, plainTime } from './plain-cells.ts';
 import { valueAt } from './pointer.ts';
 import { parseTime, type TimeOrder } from './time.ts';
 
@@ -70,23 +71,12 @@ export class RowMapper {
   cells(row: CellRow): boolean {
     this.#begin();
     if (this.#tenant !== undefined) this.#setTenant(row.text(this.#tenant.index));
-    if (this.#time !== undefined) this.#setTime(row.text(this.#time.index), this.#time.order);
+    if (this.#time !== undefined) this.#setTimeCell(row, this.#time.index, this.#time.order);
     for (const { index, column } of this.#key) this.#addKeyCell(row, index, column);
     const fields = this.#fields ?? [];
     for (const plan of fields) {
-      if (!plan.verbatim) {
-        this.#field(plan, plan.constant === undefined ? row.text(plan.place.index) : undefined);
-        continue;
-      }
-      const { index } = plan.place;
-      const from = row.starts[index] ?? 0;
-      const to = index < row.count ? (row.ends[index] ?? 0) : from;
-      if (from === to) {
-        this.#absent(plan);
-        continue;
-      }
-      this.payload.raw(plan.opening);
-      this.payload.string(row.buffer, from, to, row.doubled[index] === 1 ? row.quote : -1);
+      if (plan.constant === undefined) this.#cell(plan, row);
+      else this.#field(plan, undefined);
     }
     this.payload.raw(END);
     return this.#end();
@@ -131,6 +121,30 @@ export class RowMapper {
     return this.reasons.length === 0;
   }
 
+  /** A cell of a text; without a string of its own where its bytes will do. */
+  #cell(plan: FieldPlan, row: CellRow): void {
+    const { index } = plan.place;
+    const from = row.starts[index] ?? 0;
+    const to = index < row.count ? (row.ends[index] ?? 0) : from;
+    if (from === to) {
+      this.#absent(plan);
+      return;
+    }
+    const { buffer } = row;
+    if (plan.verbatim) {
+      this.payload.raw(plan.opening);
+      this.payload.string(buffer, from, to, row.doubled[index] === 1 ? row.quote : -1);
+      return;
+    }
+    const form = plainForm(plan.conversion.type, buffer, from, to);
+    if (form === NOT_PLAIN) {
+      this.#field(plan, row.text(index));
+      return;
+    }
+    this.payload.raw(plan.opening);
+    this.payload.plain(form, buffer, from, to);
+  }
+
   #field(plan: FieldPlan, value: unknown): void {
     if (plan.constant !== undefined) {
       this.payload.raw(plan.opening);
@@ -162,6 +176,13 @@ export class RowMapper {
     this.reasons.push(
       `${this.#tenant?.column}: ${JSON.stringify(this.tenant.slice(0, 60))} is no tenant`,
     );
+  }
+
+  #setTimeCell(row: CellRow, index: number, order: TimeOrder): void {
+    const from = row.starts[index] ?? 0;
+    const to = index < row.count ? (row.ends[index] ?? 0) : from;
+    this.occurredAt = plainTime(row.buffer, from, to);
+    if (this.occurredAt === undefined) this.#setTime(row.text(index), order);
   }
 
   #setTime(value: unknown, order: TimeOrder): void {
