@@ -110,6 +110,49 @@ describe.skipIf('missing' in found)('a capture of MariaDB', { timeout: TIMEOUT }
     expect(versions[0]).toBeGreaterThan(first);
   });
 
+  it('gives times the types that Postgres gives them', async () => {
+    const columns = ['day date', 'clock time(3)', 'clock6 time(6)'];
+    const typesIn = async (namespace: string) => {
+      const url = `${fixture.stack.registry.url}/subjects/${namespace}.${TOPIC}-value/versions/latest`;
+      const answer = (await (await fetch(url)).json()) as { schema?: string };
+      const fields = new Map<string, unknown>();
+      JSON.parse(answer.schema ?? '{}', (_key, node: unknown) => {
+        const field = node as { name?: string; type?: unknown } | null;
+        if (typeof field?.name === 'string' && field.type !== 'record')
+          fields.set(field.name, field.type);
+        return node;
+      });
+      return ['day', 'clock', 'clock6', 'moment3', 'moment6', 'created_at'].map((name) => {
+        const type = fields.get(name);
+        const named = Array.isArray(type) ? type.find((one) => one !== 'null') : type;
+        const { type: plain, 'connect.name': meaning } = (named ?? {}) as Record<string, unknown>;
+        return [name, plain, meaning];
+      });
+    };
+    const add = (table: string, moment: string) =>
+      `ALTER TABLE ${table} ${[...columns, `moment3 ${moment}(3)`, `moment6 ${moment}(6)`].map((column) => `ADD ${column}`).join(', ')}`;
+    const { namespace } = client.config;
+    await sql(add('shop_0.contacts', 'datetime'));
+    await sql("INSERT INTO shop_0.contacts (id, tenant_id) VALUES (9, 'acme')");
+    await fixture.source.query(add('contacts', 'timestamp'));
+    await fixture.source.query("INSERT INTO contacts (id, tenant_id) VALUES (9, 'acme')");
+    await fixture.make({ tables: ['public.contacts'] }, `${namespace}p`).start();
+    await eventually('both schemas', async () => {
+      const both = [await typesIn(namespace), await typesIn(`${namespace}p`)];
+      return both.every((types) => types.every(([, plain]) => plain !== undefined));
+    });
+    const types = await typesIn(namespace);
+    expect(types).toEqual(await typesIn(`${namespace}p`));
+    expect(types).toEqual([
+      ['day', 'int', 'io.debezium.time.Date'],
+      ['clock', 'long', 'io.debezium.time.MicroTime'],
+      ['clock6', 'long', 'io.debezium.time.MicroTime'],
+      ['moment3', 'long', 'io.debezium.time.MicroTimestamp'],
+      ['moment6', 'long', 'io.debezium.time.MicroTimestamp'],
+      ['created_at', 'string', 'io.debezium.time.ZonedTimestamp'],
+    ]);
+  });
+
   it('reads rows again by signal, newer than what was before', async () => {
     await sql("UPDATE shop_0.contacts SET full_name = 'Ada L.' WHERE id = 1");
     await eventually('the update', async () => (await records.of(1)).length === 2);
