@@ -97,11 +97,18 @@ function runningEndpoints(dir: string): StackEndpoints | undefined {
   }
 }
 
-/** Database and registry as a Connect worker in a container reaches them: not by our loopback address. */
+/** Database, registry and brokers as a Connect worker in a container reaches them: not by our loopback address. */
 function workerOverlay(dir: string): Record<string, Record<string, unknown>> {
   const urls = readWorkerUrls(dir);
   if (urls === undefined) return {};
-  return { debezium: { workerDatabaseUrl: urls.database, workerRegistryUrl: urls.registry } };
+  const { database, registry, brokers } = urls;
+  return {
+    debezium: {
+      workerDatabaseUrl: database,
+      workerRegistryUrl: registry,
+      workerBrokers: [...brokers],
+    },
+  };
 }
 
 /**

@@ -35,6 +35,7 @@ const containerPorts: Readonly<Record<ComponentName, number>> = {
 export const dockerWorkerUrls = {
   database: 'postgres://app:app@postgres:5432/app',
   registry: 'http://registry:8080/apis/ccompat/v7',
+  brokers: ['kafka:19092'],
 } as const;
 
 const serviceList = z.array(

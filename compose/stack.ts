@@ -124,8 +124,10 @@ export function readEndpoints(dir: string): StackEndpoints | undefined {
   return allAlive(layout) ? embeddedEndpoints(state.ports as Ports) : undefined;
 }
 
-/** Where the Connect worker finds source database and registry, when that differs from the endpoints. */
-export function readWorkerUrls(dir: string): { database: string; registry: string } | undefined {
+/** Where the Connect worker finds source database, registry and brokers, when that differs from the endpoints. */
+export function readWorkerUrls(
+  dir: string,
+): { database: string; registry: string; brokers: readonly string[] } | undefined {
   return readState(stackLayout(dir))?.engine === 'docker' ? dockerWorkerUrls : undefined;
 }
 

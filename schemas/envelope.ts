@@ -7,7 +7,7 @@ export interface CdcEnvelope<R> {
   readonly source: {
     readonly ts_ms: number;
     readonly snapshot: string | null;
-    readonly table: string;
+    readonly table: string | null;
     /** Postgres: of the change. A row that an incremental snapshot read has none. */
     readonly lsn: bigint | null;
     /** Postgres: LSNs of the last commit and of the last change before this record, as a JSON array of strings. */
@@ -115,17 +115,18 @@ export function readEnvelope<R extends object>(
 ): RowChange<R> | RefusedChange | undefined {
   if (envelope === null || envelope.op === 't' || envelope.op === 'm') return undefined;
   const { op, before, after, source } = envelope;
+  const table = source.table ?? 'a table without a name';
   const version = versionOf(source);
   if (version === undefined) {
     return refused(
       'CDC_LSN_MISSING',
-      `a change of ${source.table} has no position in a log, so its order is not known`,
+      `a change of ${table} has no position in a log, so its order is not known`,
       'Only changes that Debezium captured from Postgres, MySQL or MariaDB can be applied.',
     );
   }
   const base = {
     kind: 'change',
-    tableName: source.table,
+    tableName: table,
     version,
     isSnapshot: op === 'r' || (source.snapshot !== null && source.snapshot !== 'false'),
     tsMs: source.ts_ms,
@@ -134,7 +135,7 @@ export function readEnvelope<R extends object>(
   if ((op !== 'c' && op !== 'u' && op !== 'r') || after === null) {
     return refused(
       'CDC_ENVELOPE_INVALID',
-      `a change of ${source.table} with op '${op}' ${after === null ? 'has no new row' : 'is not known'}`,
+      `a change of ${table} with op '${op}' ${after === null ? 'has no new row' : 'is not known'}`,
       'Was it written by Debezium, and without a transformation that flattens it?',
     );
   }
@@ -143,8 +144,8 @@ export function readEnvelope<R extends object>(
   if (missing.length > 0) {
     return refused(
       'CDC_VALUE_UNAVAILABLE',
-      `a change of ${source.table} does not carry the unchanged large value of ${missing.join(', ')}`,
-      `ALTER TABLE ${source.table} REPLICA IDENTITY FULL; -- then touch the row again`,
+      `a change of ${table} does not carry the unchanged large value of ${missing.join(', ')}`,
+      `ALTER TABLE ${table} REPLICA IDENTITY FULL; -- then touch the row again`,
     );
   }
   return { ...base, op, before, after: row };

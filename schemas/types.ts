@@ -139,7 +139,7 @@ export interface CdcPublicPgbenchTellersValue {
 export interface Source {
   ts_ms: number;
   snapshot: string | null;
-  table: string;
+  table: string | null;
   lsn: bigint | null;
   /** Postgres: the LSNs of the last commit and of the last change, as a JSON array of strings. */
   sequence: string | null;

@@ -1,3 +1,4 @@
+import { cdc } from '../cdc/cdc.ts';
 import type { Scenario } from '../harness/scenario.ts';
 import { clickhouseSink } from '../sinks/clickhouse.ts';
 import { elasticsearchSink } from '../sinks/elasticsearch.ts';
@@ -16,6 +17,6 @@ import { workers } from './workers.ts';
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
   ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild],
-  importCsv,
+  ...[importCsv, cdc],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
 ];

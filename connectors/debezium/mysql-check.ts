@@ -28,11 +28,12 @@ export interface BinlogFacts {
   readonly hasSignalTable: boolean;
 }
 
+// Of columns, not of constraints: those are hidden from who may only read.
 const TABLES = `
   SELECT concat(t.table_schema, '.', t.table_name) AS name,
-         EXISTS (SELECT 1 FROM information_schema.table_constraints c
+         EXISTS (SELECT 1 FROM information_schema.columns c
                   WHERE c.table_schema = t.table_schema AND c.table_name = t.table_name
-                    AND c.constraint_type = 'PRIMARY KEY') AS hasPrimaryKey
+                    AND c.column_key = 'PRI') AS hasPrimaryKey
     FROM information_schema.tables t
    WHERE t.table_type = 'BASE TABLE' AND concat(t.table_schema, '.', t.table_name) REGEXP ?
    ORDER BY 1`;

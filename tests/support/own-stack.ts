@@ -2,7 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stackConfigSchema } from '../../compose/config.ts';
-import { downStack, type StackEndpoints, upStack } from '../../compose/stack.ts';
+import {
+  type ComponentName,
+  downStack,
+  type StackEndpoints,
+  upStack,
+} from '../../compose/stack.ts';
 
 /** Engines of one test, which it may kill and restart. */
 export interface OwnStack {
@@ -13,8 +18,11 @@ export interface OwnStack {
   remove(): Promise<void>;
 }
 
-/** Starts a broker and a registry that no other test uses. Takes some seconds. */
-export async function startOwnStack(name: string): Promise<OwnStack> {
+/** Starts engines that no other test uses: a broker and a registry, or those given. Takes some seconds. */
+export async function startOwnStack(
+  name: string,
+  components: readonly ComponentName[] = ['kafka', 'registry'],
+): Promise<OwnStack> {
   const dir = await mkdtemp(join(tmpdir(), `reachflow-${name}-`));
   const remove = async () => {
     await downStack(dir);
@@ -25,7 +33,7 @@ export async function startOwnStack(name: string): Promise<OwnStack> {
       engine: 'embedded',
       dir,
       cacheDir: process.env['REACHFLOW_STACK_CACHE_DIR'] ?? stackConfigSchema.parse({}).cacheDir,
-      components: ['kafka', 'registry'],
+      components,
       onProgress: () => undefined,
     });
     return { dir, endpoints, remove };
