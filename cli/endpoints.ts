@@ -22,11 +22,12 @@ export function endpointsOf(config: AppConfig): StackEndpoints {
 }
 
 /** How to get into them. @throws what `kafkaSecurity` does. */
-export function accessOf({ kafka, registry, elasticsearch }: AppConfig): EngineAccess {
+export function accessOf({ kafka, registry, connect, elasticsearch }: AppConfig): EngineAccess {
   return {
     kafka: kafkaSecurity(kafka),
     headers: {
       registry: basicAuthorization(registry),
+      connect: basicAuthorization(connect),
       elasticsearch: basicAuthorization(elasticsearch),
     },
   };

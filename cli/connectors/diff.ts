@@ -9,7 +9,7 @@ export interface SettingChange {
   readonly to: string | undefined;
 }
 
-const SECRET_KEY = /passw|secret|token|credential|jaas|private|passphrase/i;
+const SECRET_KEY = /passw|secret|token|credential|jaas|private|passphrase|user\.info/i;
 
 /** Settings that differ, by key. What Connect adds by itself (`name`) is none. Pure. */
 export function configChanges(

@@ -8,6 +8,8 @@ export const connectConfigSchema = z.strictObject({
     .url({ protocol: /^https?$/ })
     .default('http://127.0.0.1:8083')
     .describe("Kafka Connect's REST API."),
+  username: z.string().default('').describe('User, if it asks for one (HTTP Basic).'),
+  password: z.string().default('').describe('Password of the user.').meta({ secret: true }),
   requestTimeoutMs: z.int().min(100).default(10_000).describe('Time for one answer of it, ms.'),
   maxAttempts: z
     .int()
@@ -20,6 +22,10 @@ export const connectConfigSchema = z.strictObject({
 /** The kinds of database that can be captured. */
 export const databaseKinds = ['postgres', 'mysql', 'mariadb'] as const;
 export type DatabaseKind = (typeof databaseKinds)[number];
+
+/** Settings that say what a capture is, or that a guarantee stands on. */
+const OURS =
+  /^(name|connector\.class|tasks\.max|topic\.prefix|exactly\.once\.support|transaction\.boundary|tombstones\.on\.delete)$/;
 
 /** What one capture is told: the `debezium` section itself, and each of its `sources`. */
 const captureFields = {
@@ -129,6 +135,16 @@ const captureFields = {
     .optional()
     .describe(
       'MySQL and MariaDB: the brokers as the Connect worker reaches them, where that differs from here.',
+    ),
+  settings: z
+    .record(
+      z.string().refine((key) => !OURS.test(key), 'this one is ours to set'),
+      z.string(),
+    )
+    .default({})
+    .meta({ secret: true })
+    .describe(
+      "More settings of the connector, as Debezium or the converter names them, such as a registry's login; they win over ours.",
     ),
   startTimeoutMs: z
     .int()

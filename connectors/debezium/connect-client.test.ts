@@ -17,8 +17,10 @@ afterEach(() => {
 
 async function worker(...answers: Answer[]) {
   const requests: string[] = [];
+  const logins: (string | undefined)[] = [];
   const server = createServer((request: IncomingMessage, response) => {
     requests.push(`${request.method} ${request.url}`);
+    logins.push(request.headers.authorization);
     const [status, body] = answers[Math.min(requests.length, answers.length) - 1] ?? [500, {}];
     request.resume();
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
@@ -27,9 +29,23 @@ async function worker(...answers: Answer[]) {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  const config = connectConfigSchema.parse({ url, maxAttempts: 3, requestTimeoutMs: 1_000 });
-  return { client: createConnectClient(config, pino({ level: 'silent' })), requests };
+  const config = connectConfigSchema.parse({
+    url,
+    username: 'reachflow',
+    password: 's3cret',
+    maxAttempts: 3,
+    requestTimeoutMs: 1_000,
+  });
+  return { client: createConnectClient(config, pino({ level: 'silent' })), requests, logins };
 }
+
+describe('a worker that asks who we are', () => {
+  it('is told with every request, and its refusal says what to check', async () => {
+    const { client, logins } = await worker([401, { message: 'who are you?' }]);
+    await expect(client.status('c')).rejects.toMatchObject({ code: 'CONNECT_LOGIN_REFUSED' });
+    expect(logins).toEqual([`Basic ${btoa('reachflow:s3cret')}`]);
+  });
+});
 
 const ROOT: Answer = [200, { version: '4.3.1', kafka_cluster_id: 'x' }];
 const REBALANCING: Answer = [409, { error_code: 409, message: 'rebalance in progress' }];
@@ -62,7 +78,7 @@ describe('connect client', () => {
   it.each([
     [400, 'CONNECT_CONFIG_INVALID', 'user'],
     [404, 'CONNECT_NOT_FOUND', 'user'],
-    [403, 'CONNECT_REJECTED', 'external'],
+    [403, 'CONNECT_LOGIN_REFUSED', 'user'],
   ])('does not repeat a %d: %s', async (status, code, domain) => {
     const { client, requests } = await worker([status, { message: 'because' }], ROOT);
     await expect(client.stop('c')).rejects.toMatchObject({

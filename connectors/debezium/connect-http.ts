@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import { backoffMs } from '../../runtime/backoff.ts';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import { basicAuthorization } from '../../schemas/registry.ts';
 import type { ConnectConfig } from './config.ts';
 
 const errorSchema = z.object({ message: z.string() });
@@ -14,7 +15,7 @@ export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
  * Requests to Kafka Connect's REST API, each repeated within `connect.maxAttempts` while the cluster rebalances or
  * does not answer: only what is idempotent may be sent.
  * Both throw ReachflowError: `CONNECT_UNAVAILABLE` (retry: backoff), `CONNECT_URL_WRONG` (something else answers
- * there), `CONNECT_CONFIG_INVALID` (400), `CONNECT_REJECTED` (any other refusal).
+ * there), `CONNECT_LOGIN_REFUSED` (401, 403), `CONNECT_CONFIG_INVALID` (400), `CONNECT_REJECTED` (any other refusal).
  */
 export interface ConnectHttp {
   /** The answer's JSON; undefined where Connect does not know what is asked for. */
@@ -44,6 +45,13 @@ function refusal(what: string, status: number, message: string): ReachflowError 
       code: 'CONNECT_NOT_FOUND',
       domain: 'user',
       hint: '`reachflow connectors status --all` lists what there is, `reachflow connectors apply` creates ours.',
+    });
+  }
+  if (status === 401 || status === 403) {
+    return new ReachflowError(detail, {
+      code: 'CONNECT_LOGIN_REFUSED',
+      domain: 'user',
+      hint: 'Check connect.username and connect.password, and what that user may do.',
     });
   }
   if (status === 400) {
@@ -86,7 +94,11 @@ export function createConnectHttp(config: ConnectConfig, logger: Logger): Connec
     return fetch(root + path, {
       method,
       signal: AbortSignal.timeout(config.requestTimeoutMs),
-      headers: { accept: 'application/json', 'content-type': 'application/json' },
+      headers: {
+        ...basicAuthorization(config),
+        accept: 'application/json',
+        'content-type': 'application/json',
+      },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   }

@@ -17,6 +17,13 @@ const make = (fields: Partial<DebeziumConfig> = {}, changes: Partial<ConnectorEn
   debeziumConnectorConfig(config(fields), { ...env, ...changes });
 
 describe('debeziumConnectorConfig', () => {
+  it('takes more settings, which win, but none that a guarantee stands on', () => {
+    const settings = { 'value.converter.basic.auth.user.info': 'u:p', 'poll.interval.ms': '50' };
+    expect(make({ settings })).toMatchObject(settings);
+    for (const key of ['exactly.once.support', 'topic.prefix', 'tombstones.on.delete'])
+      expect(() => config({ settings: { [key]: 'x' } })).toThrow('ours to set');
+  });
+
   it('connects as the URL says, and captures the three tables exactly once', () => {
     expect(make()).toMatchObject({
       'connector.class': 'io.debezium.connector.postgresql.PostgresConnector',

@@ -118,5 +118,6 @@ export function debeziumConnectorConfig(
     ...topicCreation(config, env, names),
     ...signalling(config, names),
     ...routeSettings(config, names),
+    ...config.settings,
   };
 }
