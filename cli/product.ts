@@ -19,6 +19,7 @@ import type { KafkaConfig, RegistryConfig } from '../runtime/kafka/config.ts';
 import type { WatchedGroup } from '../runtime/kafka/stats.ts';
 import type { Observability } from '../runtime/observability/observability.ts';
 import { announce } from '../runtime/observability/process-status.ts';
+import { openSpool } from '../runtime/spool/open-spool.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
 import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
@@ -163,6 +164,7 @@ export async function startProduct(
     .map(({ create }) =>
       create(config, {
         ...connectorServices(config, logger, { client, codec, publisher }),
+        openSpool: (topic, spool) => openSpool({ client, codec, topic, config: spool, logger }),
         metrics,
         tracing,
       }),

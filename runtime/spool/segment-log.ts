@@ -78,6 +78,8 @@ export class SegmentLog {
   #writer: SegmentWriter | undefined;
   #pending: Pending[] = [];
   #pendingBytes = 0;
+  /** Records of the group that is being written. */
+  #writing = 0;
   #sealers: (() => void)[] = [];
   #running: Promise<void> | undefined;
   #failure: { readonly error: ReachflowError; readonly until: number } | undefined;
@@ -121,14 +123,13 @@ export class SegmentLog {
 
   /** True when nothing is in it and nothing waits to be. */
   get isEmpty(): boolean {
-    return (
-      this.#sealed.length === 0 && this.#pending.length === 0 && (this.#writer?.records ?? 0) === 0
-    );
+    return this.standing.records === 0 && this.#sealed.length === 0;
   }
 
   get standing(): LogStanding {
     let bytes = this.#pendingBytes + (this.#writer?.bytes ?? 0);
-    let records = this.#pending.length + (this.#writer?.records ?? 0) - this.#trimmed;
+    let records = this.#pending.length + this.#writing + (this.#writer?.records ?? 0);
+    records -= this.#trimmed;
     for (const segment of this.#sealed) {
       bytes += segment.bytes;
       records += segment.records;
@@ -169,6 +170,11 @@ export class SegmentLog {
   /** Sealed segments that are not trimmed, oldest first. */
   get segments(): readonly SealedSegment[] {
     return this.#sealed;
+  }
+
+  /** Index of the first record of a sealed segment that is not trimmed. */
+  trimmedOf(segment: SealedSegment): number {
+    return segment === this.#sealed[0] ? this.#trimmed : 0;
   }
 
   /** Reads a sealed segment, as a whole. @throws ReachflowError `SPOOL_UNAVAILABLE` (retry: backoff). */
@@ -224,6 +230,7 @@ export class SegmentLog {
       this.#writer ??= await SegmentWriter.create(this.#options.dir, this.#nextOrdinal++);
       const { id } = this.#writer.name;
       const first = await this.#writer.write(group.map(({ payload }) => payload));
+      this.#writing = 0;
       this.#failure = undefined;
       for (const [i, { resolve }] of group.entries()) resolve({ segment: id, index: first + i });
     } catch (error) {
@@ -241,6 +248,7 @@ export class SegmentLog {
       count += 1;
     }
     this.#pendingBytes -= bytes;
+    this.#writing = count;
     return this.#pending.splice(0, count);
   }
 
@@ -251,6 +259,7 @@ export class SegmentLog {
     logger.error({ dir, error: errorMessage(cause) }, 'the spool cannot be written');
     this.#failure = { error, until: Date.now() + HOLD_MS };
     const waiting = this.#pending.splice(0);
+    this.#writing = 0;
     this.#pendingBytes = 0;
     for (const { reject } of [...group, ...waiting]) reject(error);
     await this.#endSegment();
