@@ -13,7 +13,7 @@ import { Drain } from './drain.ts';
 import { encodeSpooled } from './record.ts';
 import { SegmentLog } from './segment-log.ts';
 
-const RECORDS = Number(process.env['REACHFLOW_TEST_SPOOL_RECORDS'] ?? 100_000);
+const RECORDS = Number(process.env['REACHFLOW_TEST_SPOOL_RECORDS'] ?? 40_000);
 const KEYS = 50;
 const TOPIC = 'webhook.received';
 
@@ -130,7 +130,7 @@ describe('draining a log', { timeout: 120_000 }, () => {
       const exited = once(child, 'exit') as Promise<[number | null]>;
       await Promise.race([once(child.stdout, 'data'), exited]);
       // Into a transaction, a commit, or the removal of a segment: each round later.
-      await Promise.race([delay(60 * (kills + 1)), exited]);
+      await Promise.race([delay(100 * (kills + 1)), exited]);
       child.kill('SIGKILL');
       [code] = await exited;
       kills += 1;
