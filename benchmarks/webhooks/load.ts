@@ -18,6 +18,8 @@ export interface LoadOptions {
   readonly run: string;
   /** Requests per second, whether answers come or not; as fast as answers come when absent. */
   readonly rate?: number;
+  /** Nothing is sent after as many seconds. */
+  readonly seconds?: number;
 }
 
 export interface LoadResult {
@@ -104,10 +106,11 @@ async function run(options: LoadOptions): Promise<LoadResult> {
   const statuses: Record<string, number> = {};
   const latencies: number[] = [];
   const began = performance.now();
+  const end = began + (options.seconds ?? Number.POSITIVE_INFINITY) * 1_000;
   let next = 0;
   await Promise.all(
     clients.map(async (client) => {
-      while (next < requests.length) {
+      while (next < requests.length && performance.now() < end) {
         const number = next;
         next += 1;
         let due = performance.now();

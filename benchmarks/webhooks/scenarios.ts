@@ -14,7 +14,7 @@ const CONNECTIONS = 64;
 const BYTES = 1_024;
 const LOAD = join(import.meta.dirname, 'load.ts');
 
-type Shape = Pick<LoadOptions, 'requests' | 'connections' | 'run'> & { readonly rate?: number };
+type Shape = Omit<LoadOptions, 'url' | 'secret' | 'bytes'>;
 
 async function load(ingestor: Ingestor, secret: string, shape: Shape): Promise<LoadResult> {
   const options: LoadOptions = { url: ingestor.url, secret, bytes: BYTES, ...shape };
@@ -132,7 +132,7 @@ export const surge: Scenario = {
             await load(ingestor, secret, { ...few, requests: rate * 10, run: 'a', rate }),
             await load(ingestor, secret, {
               ...{ connections: 512, requests: rate * 10 * SURGE_SECONDS },
-              ...{ run: 'b', rate: rate * 10 },
+              ...{ run: 'b', rate: rate * 10, seconds: SURGE_SECONDS },
             }),
             await load(ingestor, secret, {
               ...few,

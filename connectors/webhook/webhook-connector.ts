@@ -140,6 +140,7 @@ export function createWebhookConnector(
   return {
     name: 'webhook',
     topics: [TOPIC],
+    spools: deps.openSpool !== undefined && config.spool.enabled,
     async start() {
       await stopping;
       if (app !== undefined) return;

@@ -223,7 +223,8 @@ export class SpoolingPublisher implements Publisher {
     const { client } = this.#options;
     const retry = { timeoutMs: DOUBT_MS, signal: this.#over.signal };
     const producer = this.#producer ?? (await IdempotentProducer.open(client, retry));
-    this.#producer = producer;
+    if (this.#over.signal.aborted) producer.close();
+    else this.#producer = producer;
     try {
       await producer.send(records);
     } catch (error) {
