@@ -59,8 +59,11 @@ interface Flight {
   handedOver: boolean;
 }
 
-/** How long a batch whose copy is spooled is still tried, so that it need not be written a second time, ms. */
-const DOUBT_MS = 600_000;
+/**
+ * How long a batch whose copy is spooled is still tried, so that it need not be written a second time, ms: as long as
+ * brokers know the sequence numbers of a producer that is silent (`producer.id.expiration.ms`).
+ */
+const DOUBT_MS = 86_400_000;
 /** With fewer records left in the log new ones wait for the last of them. */
 const CLOSING_RECORDS = 5_000;
 /** Room in a batch for what is not key, value or headers. */
