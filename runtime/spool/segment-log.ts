@@ -72,6 +72,8 @@ export class SegmentLog {
   readonly #lock: DirectoryLock;
   readonly #reader: SegmentReader;
   #sealed: SealedSegment[];
+  /** Done with, but still there. */
+  readonly #doomed: SealedSegment[] = [];
   /** Of the first sealed segment: records that were trimmed. */
   #trimmed = 0;
   #nextOrdinal: number;
@@ -158,7 +160,7 @@ export class SegmentLog {
     });
   }
 
-  /** Ends the segment that is being written: what was appended by now can be read when this resolves. */
+  /** Ends the segment that is being written: what is on disk by now can be read when this resolves. */
   seal(): Promise<void> {
     if (this.#writer === undefined && this.#running === undefined) return Promise.resolve();
     return new Promise((resolve) => {
@@ -193,7 +195,8 @@ export class SegmentLog {
     if (found === undefined) return;
     const done = this.#sealed.splice(0, index >= found.endIndex ? at + 1 : at);
     this.#trimmed = this.#sealed[0] === found ? index : 0;
-    for (const one of done) await this.#remove(one);
+    this.#doomed.push(...done);
+    await this.#removeDoomed();
   }
 
   /** What waits is written first. Idempotent. */
@@ -272,17 +275,28 @@ export class SegmentLog {
     this.#writer = undefined;
     const { name, bytes, records, createdAt } = writer;
     const sealed = { ...name, bytes, records, endIndex: records, createdAt };
-    if (records === 0) await this.#remove(sealed);
-    else this.#sealed.push(sealed);
+    if (records > 0) {
+      this.#sealed.push(sealed);
+      return;
+    }
+    this.#doomed.push(sealed);
+    await this.#removeDoomed();
   }
 
-  /** One that stays is known to be done with when it is found again: its position is committed. */
-  async #remove(segment: SealedSegment): Promise<void> {
+  /**
+   * Oldest first, and none before the ones that are older: a committed position tells of a segment that is found again
+   * only as long as the one that it names is there, too.
+   */
+  async #removeDoomed(): Promise<void> {
     const { dir, logger } = this.#options;
-    try {
-      await rm(join(dir, segmentFile(segment)), { force: true });
-    } catch (error) {
-      logger.warn({ dir, error: errorMessage(error) }, 'a drained segment cannot be removed');
+    for (let oldest = this.#doomed[0]; oldest !== undefined; oldest = this.#doomed[0]) {
+      try {
+        await rm(join(dir, segmentFile(oldest)), { force: true });
+      } catch (error) {
+        logger.warn({ dir, error: errorMessage(error) }, 'a drained segment cannot be removed');
+        return;
+      }
+      if (this.#doomed[0] === oldest) this.#doomed.shift();
     }
   }
 }
