@@ -5,7 +5,7 @@ import { crc32c } from '@node-rs/crc32';
  *
  *     group   magic "RFSG" · body bytes · index of the first record · records   uint32 BE each
  *             id of the segment (8 bytes) · CRC-32C of what is before           28 bytes in all
- *     record  CRC-32C of what follows · bytes (uint32 BE each) · payload
+ *     record  CRC-32C of what follows · bytes · index (uint32 BE each) · payload
  *
  * A group is written only after the one before it is on disk. So what is broken before a whole group was damaged later,
  * and only what is missing at the end can be the trace of a crash.
@@ -17,7 +17,7 @@ const CRC_AT = 24;
 /** Bytes before the first record of a group. */
 export const GROUP_HEADER_BYTES = 28;
 /** Bytes before the payload of a record. */
-export const RECORD_HEADER_BYTES = 8;
+export const RECORD_HEADER_BYTES = 12;
 /** Bytes of a segment's id, which is hexadecimal in its file's name. */
 export const SEGMENT_ID_BYTES = 8;
 
@@ -57,9 +57,10 @@ export function encodeGroup(id: Buffer, firstIndex: number, payloads: readonly B
   id.copy(group, ID_AT);
   group.writeUInt32BE(crc32c(group.subarray(0, CRC_AT)), CRC_AT);
   let at = GROUP_HEADER_BYTES;
-  for (const payload of payloads) {
+  for (const [i, payload] of payloads.entries()) {
     const end = at + RECORD_HEADER_BYTES + payload.length;
     group.writeUInt32BE(payload.length, at + 4);
+    group.writeUInt32BE(firstIndex + i, at + 8);
     payload.copy(group, at + RECORD_HEADER_BYTES);
     group.writeUInt32BE(crc32c(group.subarray(at + 4, end)), at);
     at = end;
@@ -129,14 +130,14 @@ function nextGroup(id: Buffer, bytes: Buffer, from: number): number {
  */
 function readGroup(
   bytes: Buffer,
-  { from, end, firstIndex }: Group,
+  { from, end }: Group,
   records: StoredRecord[],
   damage: Damage[],
 ): number {
-  let index = firstIndex;
-  for (let at = from; at < end; index += 1) {
+  for (let at = from; at < end; ) {
     const recordEnd = recordEndAt(bytes, at, end) ?? end;
     if (recordEnd - at >= RECORD_HEADER_BYTES && isIntact(bytes, at, recordEnd)) {
+      const index = bytes.readUInt32BE(at + 8);
       records.push({ index, payload: bytes.subarray(at + RECORD_HEADER_BYTES, recordEnd) });
       at = recordEnd;
       continue;
