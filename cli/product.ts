@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Connector } from '../connectors/connector.ts';
 import type { ConnectorEnvironment } from '../connectors/debezium/connector-config.ts';
@@ -8,17 +9,19 @@ import {
 } from '../connectors/registry.ts';
 import { activePipelines, pipelines } from '../pipelines/catalog.ts';
 import type { PipelinesConfig } from '../pipelines/config.ts';
+import { backoffMs } from '../runtime/backoff.ts';
 import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';
 import type { DeliveryConfig } from '../runtime/delivery/config.ts';
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
 import { Engine } from '../runtime/engine.ts';
 import { ReachflowError } from '../runtime/errors.ts';
-import { createPublisher, type OwnedPublisher } from '../runtime/kafka/batching-publisher.ts';
+import { createLazyPublisher, type OwnedPublisher } from '../runtime/kafka/batching-publisher.ts';
 import { createKafkaClient, type KafkaClient } from '../runtime/kafka/client.ts';
 import type { KafkaConfig, RegistryConfig } from '../runtime/kafka/config.ts';
 import type { WatchedGroup } from '../runtime/kafka/stats.ts';
 import type { Observability } from '../runtime/observability/observability.ts';
 import { announce } from '../runtime/observability/process-status.ts';
+import { openSpool } from '../runtime/spool/open-spool.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
 import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
@@ -104,6 +107,8 @@ export interface ProductOptions {
   readonly only?: readonly string[];
   /** Which worker of a supervisor this process is, 1…; absent without one. */
   readonly worker?: number;
+  /** Ends a start that waits for the brokers. */
+  readonly ending?: AbortSignal;
   /** Called when a part gave up for good; the process should stop. */
   readonly onFatal: (error: ReachflowError) => void;
 }
@@ -139,7 +144,7 @@ export async function startProduct(
   const ownSinks = sinks
     .filter(({ name }) => selected(only, name))
     .map(({ createSink }) => createSink(config, { logger, parts: config.pipelines.optional }));
-  const publisher = await createPublisher(client, codec);
+  const publisher = createLazyPublisher(client, codec);
   const engine = new Engine({
     client,
     codec,
@@ -163,6 +168,7 @@ export async function startProduct(
     .map(({ create }) =>
       create(config, {
         ...connectorServices(config, logger, { client, codec, publisher }),
+        openSpool: (topic, spool) => openSpool({ client, codec, topic, config: spool, logger }),
         metrics,
         tracing,
       }),
@@ -174,8 +180,8 @@ export async function startProduct(
   });
   const stop = stopOnce(running, engine, publisher);
   try {
-    // Before the connectors: what they accept needs its topic.
-    await engine.prepare();
+    // Before the connectors: what they accept needs its topic, or a spool.
+    await prepare(engine, running, logger, options.ending);
     for (const connector of running) await connector.start();
     await engine.start();
     await engine.whenRunning();
@@ -184,6 +190,35 @@ export async function startProduct(
     throw error;
   }
   return { connectors: running, engine, stop };
+}
+
+const PREPARE_BACKOFF = { initialMs: 100, maxMs: 5_000 };
+
+/**
+ * Topics and schemas. While no broker answers, connectors with a spool take input already, and the rest waits.
+ * @throws ReachflowError as `Engine.prepare`; `KAFKA_UNAVAILABLE` where no connector has a spool, or once `ending` aborts.
+ */
+async function prepare(
+  engine: Engine,
+  running: readonly Connector[],
+  logger: Logger,
+  ending: AbortSignal | undefined,
+): Promise<void> {
+  const spooling = running.filter(({ spools }) => spools === true);
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await engine.prepare();
+      return;
+    } catch (error) {
+      const isAway = error instanceof ReachflowError && error.code === 'KAFKA_UNAVAILABLE';
+      if (!isAway || spooling.length === 0 || ending?.aborted === true) throw error;
+      if (attempt === 1)
+        logger.warn({ error: error.message }, 'no broker answers: only what can spool is started');
+    }
+    for (const connector of spooling) await connector.start();
+    const options = ending === undefined ? {} : { signal: ending };
+    await delay(backoffMs(attempt, PREPARE_BACKOFF), undefined, options).catch(() => undefined);
+  }
 }
 
 function connectorServices(

@@ -12,6 +12,8 @@ export interface Connector {
   readonly name: string;
   /** The logical topics it fills. */
   readonly topics: readonly string[];
+  /** Whether it takes input while no broker answers: then it is started before its topics are known to be there. */
+  readonly spools?: boolean;
   /** Begin to produce. Resolves once it accepts input. @throws ReachflowError naming what to fix. */
   start(): Promise<void>;
   /** Accept nothing more, finish what was accepted, release everything. Idempotent. */

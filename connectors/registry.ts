@@ -3,7 +3,10 @@ import type { KafkaClient } from '../runtime/kafka/client.ts';
 import type { Publisher } from '../runtime/kafka/publisher.ts';
 import type { Metrics } from '../runtime/observability/metrics.ts';
 import type { Tracing } from '../runtime/observability/tracing.ts';
+import type { SpoolConfig } from '../runtime/spool/config.ts';
+import type { Spool } from '../runtime/spool/open-spool.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
+import type { TopicName } from '../schemas/topics.ts';
 import type { Connector } from './connector.ts';
 import type { ConnectConfig, DebeziumConfig } from './debezium/config.ts';
 import type { ConnectorEnvironment } from './debezium/connector-config.ts';
@@ -26,6 +29,8 @@ export interface ConnectorServices extends ConnectorEnvironment {
   readonly client: KafkaClient;
   readonly codec: TopicCodec;
   readonly publisher: Publisher;
+  /** A publisher that goes on while the brokers are away; the connector closes it. */
+  readonly openSpool?: (topic: TopicName, config: SpoolConfig) => Promise<Spool>;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;

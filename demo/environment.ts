@@ -30,6 +30,7 @@ export function productEnvironment(
   return {
     ...endpointsEnvironment(endpoints),
     REACHFLOW_STATE_DIR: join(dir, 'state'),
+    REACHFLOW_WEBHOOK_SPOOL_DIR: join(dir, 'spool'),
     REACHFLOW_CHECKPOINT_DIRECTORY: join(dir, 'checkpoints'),
     REACHFLOW_WEBHOOK_PORT: '0',
     REACHFLOW_WEBHOOK_BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES),

@@ -99,7 +99,11 @@ class Run {
     this.#fleet = new Fleet({
       count: workers,
       cliPath: deps.cliPath,
-      env: (worker) => ({ ...this.#env, REACHFLOW_STATE_DIR: `${dir}/prove/state-${worker}` }),
+      env: (worker) => ({
+        ...this.#env,
+        REACHFLOW_STATE_DIR: `${dir}/prove/state-${worker}`,
+        REACHFLOW_WEBHOOK_SPOOL_DIR: `${dir}/prove/spool`,
+      }),
       logFile: (worker) => workerLogFile(dir, worker),
       onLoss: (worker, how) => say(`  worker ${worker} ended by itself: ${how.split('\n')[0]}`),
     });

@@ -63,10 +63,15 @@ export class Engine {
 
   /**
    * Topics and schemas: what connectors need before they accept anything, and what can be wrong with a topology.
-   * `start` does it when nobody has. @throws ReachflowError.
+   * `start` does it when nobody has. May be tried again. @throws ReachflowError.
    */
   prepare(): Promise<ReadonlyMap<string, number>> {
-    this.#prepared ??= this.#prepare();
+    if (this.#prepared === undefined) {
+      this.#prepared = this.#prepare();
+      this.#prepared.catch(() => {
+        this.#prepared = undefined;
+      });
+    }
     return this.#prepared;
   }
 

@@ -47,8 +47,10 @@ export async function runProduct(options: RunProductOptions): Promise<void> {
     logger,
   });
   const { process: observed } = observability;
+  const ending = new AbortController();
   const starting = startProduct(config, logger, {
     observability,
+    ending: ending.signal,
     ...(only === undefined ? {} : { only }),
     ...(worker === undefined ? {} : { worker }),
     onFatal: (error) => {
@@ -68,6 +70,7 @@ export async function runProduct(options: RunProductOptions): Promise<void> {
     failure = error;
   }
   if (observed.phase !== 'failed') observed.phase = 'stopping';
+  ending.abort();
   exitInTime(failure === undefined ? 0 : 1, options);
   await starting.then(
     (product) => product.stop(),

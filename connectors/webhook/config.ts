@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { spoolConfigSchema } from '../../runtime/spool/config.ts';
 import { limitsConfigSchema } from './limits-config.ts';
 import { sourceConfigSchema } from './source-config.ts';
 
@@ -64,6 +65,7 @@ export const webhookConfigSchema = z.strictObject({
     .default([])
     .describe('Proxies, as CIDR, whose X-Forwarded-For names the client.'),
   limits: limitsConfigSchema.prefault({}),
+  spool: spoolConfigSchema.prefault({}),
   sources: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'lower-case letters, digits, - and _'),

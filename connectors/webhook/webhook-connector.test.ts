@@ -3,6 +3,7 @@ import { request } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { Spool } from '../../runtime/spool/open-spool.ts';
 import { describeConnectorConformance } from '../conformance.ts';
 import type { WebhookConfig } from './config.ts';
 import {
@@ -175,6 +176,83 @@ describe('health', () => {
     publisher.failure = undefined;
     expect((await send(url, '{}')).status).toBe(202);
     expect((await connector.status()).state).toBe('running');
+  });
+});
+
+describe('with a spool', () => {
+  /** The contract's test double: stands as it is told to, and notes when it is closed. */
+  function spoolOf(standing: Partial<Spool['standing']>) {
+    const own = createMemoryPublisher();
+    const idle = { mode: 'direct', bytes: 0, records: 0, spooled: 0, drained: 0 } as const;
+    const spool = {
+      publish: own.publish.bind(own),
+      standing: { ...idle, oldestAt: undefined, damagedBytes: 0, failure: undefined, ...standing },
+      close: vi.fn(async () => undefined),
+    };
+    return { own, spool };
+  }
+
+  async function startWith(spool: Spool, overrides: Partial<WebhookConfig> = {}): Promise<string> {
+    const openSpool = vi.fn(async () => spool);
+    const config = testConfig(overrides);
+    connector = createWebhookConnector(config, { publisher, openSpool, logger: silent });
+    started.push(connector);
+    await connector.start();
+    expect(openSpool.mock.calls).toEqual(
+      config.spool.enabled ? [['webhook.received', config.spool]] : [],
+    );
+    return connector.url();
+  }
+
+  it('publishes through it, and closes it after the last request', async () => {
+    const { own, spool } = spoolOf({});
+    const url = await startWith(spool);
+    expect((await send(url, '{"id":1}')).status).toBe(202);
+    expect(own.published).toHaveLength(1);
+    expect(publisher.published).toEqual([]);
+    expect((await connector.status()).state).toBe('running');
+    await connector.stop();
+    expect(spool.close).toHaveBeenCalledTimes(1);
+  });
+
+  it('is ready but degraded while events are on disk, and says how many and why', async () => {
+    const oldestAt = Date.now() - 5_000;
+    const { spool } = spoolOf({ mode: 'spooling', records: 7, bytes: 900, oldestAt, failure: 'x' });
+    const url = await startWith(spool);
+    expect((await fetch(`${url}/health/ready`)).status).toBe(200);
+    const { state, detail } = await connector.status();
+    expect(state).toBe('degraded');
+    expect(detail).toMatch(
+      /7 events \(900 bytes, oldest \d+ s\) are in the spool, not drained: x$/,
+    );
+  });
+
+  it('reports damage also when it is drained', async () => {
+    const { spool } = spoolOf({ damagedBytes: 12 });
+    await startWith(spool);
+    expect(await connector.status()).toMatchObject({
+      state: 'degraded',
+      detail: expect.stringContaining('12 damaged bytes were set aside'),
+    });
+  });
+
+  it('answers 503 with Retry-After when it is full', async () => {
+    const { own, spool } = spoolOf({});
+    const url = await startWith(spool);
+    own.failure = kafkaError('SPOOL_FULL', 'backoff');
+    const response = await send(url, '{}');
+    expect(response.status).toBe(503);
+    expect(response.headers.get('retry-after')).not.toBeNull();
+    expect(await response.json()).toMatchObject({ code: 'SPOOL_FULL' });
+  });
+
+  it('does without where the configuration says so', async () => {
+    const { own, spool } = spoolOf({});
+    const { spool: config } = testConfig();
+    const url = await startWith(spool, { spool: { ...config, enabled: false } });
+    expect((await send(url, '{"id":1}')).status).toBe(202);
+    expect(own.published).toEqual([]);
+    expect(connector.spools).toBe(false);
   });
 });
 

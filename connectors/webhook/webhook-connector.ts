@@ -5,6 +5,8 @@ import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
 import type { Metrics } from '../../runtime/observability/metrics.ts';
 import type { Tracing } from '../../runtime/observability/tracing.ts';
+import type { SpoolConfig } from '../../runtime/spool/config.ts';
+import type { Spool } from '../../runtime/spool/open-spool.ts';
 import type { Connector, ConnectorStatus } from '../connector.ts';
 import type { WebhookConfig } from './config.ts';
 import type { ProblemError } from './problem.ts';
@@ -13,6 +15,8 @@ import { buildWebhookServer } from './server.ts';
 
 export interface WebhookConnectorDeps {
   readonly publisher: Publisher;
+  /** Events go through it instead, unless `webhook.spool.enabled` is off. */
+  readonly openSpool?: ((topic: typeof TOPIC, config: SpoolConfig) => Promise<Spool>) | undefined;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;
@@ -25,6 +29,8 @@ export interface WebhookConnector extends Connector {
   url(): string;
 }
 
+const TOPIC = 'webhook.received';
+
 /** Receives webhooks over HTTP and publishes them to `webhook.received`. Can be started again after a stop. */
 export function createWebhookConnector(
   config: WebhookConfig,
@@ -35,6 +41,8 @@ export function createWebhookConnector(
   let app: FastifyInstance | undefined;
   let secrets: Secrets | undefined;
   let url: string | undefined;
+  let spool: Spool | undefined;
+  let closeMetrics: (() => void) | undefined;
   let starting: Promise<void> | undefined;
   let stopping: Promise<void> | undefined;
   let lastFailure: { problem: ProblemError; at: number } | undefined;
@@ -58,16 +66,35 @@ export function createWebhookConnector(
     secrets = undefined;
   };
 
+  async function openSpool(): Promise<void> {
+    if (!config.spool.enabled) return;
+    spool = await deps.openSpool?.(TOPIC, config.spool);
+    const opened = spool;
+    if (opened !== undefined)
+      closeMetrics = deps.metrics?.spools.watch('webhook', () => opened.standing);
+  }
+
+  async function closeSpool(): Promise<void> {
+    closeMetrics?.();
+    const closing = spool?.close();
+    spool = undefined;
+    await closing;
+  }
+
   async function listen(): Promise<void> {
     const opened = await openSecrets(config, { logger, metrics: deps.metrics });
     secrets = opened;
     if (Object.values(config.sources).some(({ secretsFile }) => secretsFile !== undefined)) {
       process.on('SIGHUP', onHangUp);
     }
+    await openSpool().catch((error: unknown) => {
+      releaseSecrets();
+      throw error;
+    });
     const server = buildWebhookServer({
       config,
       secrets: opened.of,
-      publisher: deps.publisher,
+      publisher: spool ?? deps.publisher,
       logger,
       metrics: deps.metrics,
       tracing: deps.tracing,
@@ -82,6 +109,7 @@ export function createWebhookConnector(
       await server.listen({ host: config.host, port: config.port });
     } catch (error) {
       releaseSecrets();
+      await closeSpool();
       throw listenError(config, error);
     }
     app = server;
@@ -102,6 +130,8 @@ export function createWebhookConnector(
     } finally {
       clearTimeout(cut);
       releaseSecrets();
+      // After the last request: it may be waiting for the disk.
+      await closeSpool();
       app = undefined;
       url = undefined;
     }
@@ -109,7 +139,8 @@ export function createWebhookConnector(
 
   return {
     name: 'webhook',
-    topics: ['webhook.received'],
+    topics: [TOPIC],
+    spools: deps.openSpool !== undefined && config.spool.enabled,
     async start() {
       await stopping;
       if (app !== undefined) return;
@@ -130,7 +161,7 @@ export function createWebhookConnector(
       if (starting !== undefined)
         return { name: 'webhook', state: 'starting', detail: 'opening its port' };
       if (url === undefined) return { name: 'webhook', state: 'stopped', detail: 'not listening' };
-      const reason = unready();
+      const reason = unready() ?? spoolReason(spool, clock());
       return reason === undefined
         ? { name: 'webhook', state: 'running', detail: `listening on ${url}` }
         : { name: 'webhook', state: 'degraded', detail: `listening on ${url}; ${reason}` };
@@ -144,6 +175,17 @@ export function createWebhookConnector(
       });
     },
   };
+}
+
+/** One line for people while events go to disk; undefined while they do not. */
+function spoolReason(spool: Spool | undefined, now: number): string | undefined {
+  if (spool === undefined) return undefined;
+  const { mode, records, bytes, oldestAt = now, damagedBytes, failure } = spool.standing;
+  const damage = damagedBytes === 0 ? '' : `; ${damagedBytes} damaged bytes were set aside`;
+  if (mode === 'direct') return damage === '' ? undefined : damage.slice(2);
+  const seconds = Math.max(0, Math.round((now - oldestAt) / 1_000));
+  const why = failure === undefined ? 'draining' : `not drained: ${failure}`;
+  return `${records} events (${bytes} bytes, oldest ${seconds} s) are in the spool, ${why}${damage}`;
 }
 
 function listenError(config: WebhookConfig, error: unknown): ReachflowError {

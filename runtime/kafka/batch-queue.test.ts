@@ -3,7 +3,6 @@ import { BatchQueue } from './batching-publisher.ts';
 import { protocolError } from './kafkajs-internals.ts';
 import { CODE } from './protocol-errors.ts';
 import type { OutgoingRecord } from './record.ts';
-import { toRequests } from './record.ts';
 
 const limits = { lingerMs: 1, batchBytes: 1_000, maxQueuedRecords: 10 };
 const record = (key: string, bytes = 1): OutgoingRecord => ({
@@ -65,34 +64,5 @@ describe('BatchQueue', () => {
     }
     failing = false;
     await queue.add(record('c'));
-  });
-});
-
-describe('toRequests', () => {
-  it('bounds each request and keeps the order', () => {
-    const records = Array.from({ length: 50 }, (_, i) => record(`k${i}`, 100_000));
-    const requests = toRequests(records, (name) => name);
-    const keys = requests.flatMap((topics) =>
-      topics.flatMap(({ messages }) => messages.map((m) => m.key)),
-    );
-    expect(keys).toEqual(records.map(({ key }) => key));
-    for (const topics of requests) {
-      const bytes = topics
-        .flatMap(({ messages }) => messages)
-        .reduce((sum, m) => sum + (m.value?.length ?? 0), 0);
-      expect(bytes).toBeLessThanOrEqual(700_000);
-    }
-  });
-
-  it('lets a record that is larger than the bound go alone', () => {
-    const requests = toRequests(
-      [record('a'), record('big', 5_000_000), record('c')],
-      (name) => name,
-    );
-    expect(requests.map((topics) => topics[0]?.messages.map((m) => m.key))).toEqual([
-      ['a'],
-      ['big'],
-      ['c'],
-    ]);
   });
 });

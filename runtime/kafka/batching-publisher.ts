@@ -1,12 +1,12 @@
-import type kafkajs from 'kafkajs';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { TopicName } from '../../schemas/topics.ts';
-import { ReachflowError } from '../errors.ts';
-import { defaultPartitioner, type KafkaClient, kafkaUnavailable } from './client.ts';
+import { errorCode, ReachflowError } from '../errors.ts';
+import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import type { KafkaConfig } from './config.ts';
-import { CODE, protocolCode } from './protocol-errors.ts';
+import { IdempotentProducer } from './idempotent-producer.ts';
+import { isTooLarge } from './protocol-errors.ts';
 import type { Publication, Publisher } from './publisher.ts';
-import { type OutgoingRecord, recordBytes, toRequests } from './record.ts';
+import { type OutgoingRecord, recordBytes } from './record.ts';
 
 interface Waiting {
   readonly record: OutgoingRecord;
@@ -26,26 +26,63 @@ export interface OwnedPublisher extends Publisher {
   close(): Promise<void>;
 }
 
-/**
- * Groups concurrent publications into idempotent batches (`acks=all`): a batch leaves when `kafka.lingerMs`
- * passed or `kafka.batchBytes` are waiting, and one is under way at a time, so order per key holds.
- */
+/** A publisher that has found a broker. @throws ReachflowError `KAFKA_UNAVAILABLE` (retry: backoff). */
 export async function createPublisher(
   client: KafkaClient,
   codec: TopicCodec,
 ): Promise<OwnedPublisher> {
+  const connection = connect(client);
+  await connection.producer;
+  return publisherOn(client, codec, connection);
+}
+
+/** The same, connecting when there is something to send: for a process that starts while no broker answers. */
+export function createLazyPublisher(client: KafkaClient, codec: TopicCodec): OwnedPublisher {
+  return publisherOn(client, codec, undefined);
+}
+
+interface ProducerConnection {
+  readonly producer: Promise<IdempotentProducer>;
+  /** Ends what it tries. */
+  readonly over: AbortController;
+}
+
+function connect(client: KafkaClient): ProducerConnection {
+  const over = new AbortController();
+  const options = { timeoutMs: client.config.ackTimeoutMs, signal: over.signal };
+  return { producer: IdempotentProducer.open(client, options), over };
+}
+
+function disconnect({ producer, over }: ProducerConnection): void {
+  over.abort();
+  producer.then(
+    (opened) => opened.close(),
+    () => undefined,
+  );
+}
+
+/**
+ * Groups concurrent publications into idempotent batches (`acks=all`): a batch leaves when `kafka.lingerMs`
+ * passed or `kafka.batchBytes` are waiting, and one is under way at a time, so order per key holds.
+ */
+function publisherOn(
+  client: KafkaClient,
+  codec: TopicCodec,
+  connected: ProducerConnection | undefined,
+): OwnedPublisher {
   const { config } = client;
-  let producer: kafkajs.Producer | undefined = await connect(client);
+  let connection = connected;
   const sendBatch = async (records: readonly OutgoingRecord[]): Promise<void> => {
-    producer ??= await connect(client);
-    const current = producer;
+    connection ??= connect(client);
+    const current = connection;
+    const send = current.producer.then((producer) => producer.send(records));
     try {
-      await withTimeout(sendAll(client, current, records), config.ackTimeoutMs);
+      await withTimeout(send, config.ackTimeoutMs);
     } catch (error) {
-      // A batch whose ack was lost may be in the log. KafkaJS would give its sequence numbers to the next
-      // batch, which the broker would then drop as a duplicate: a new producer id rules that out.
-      producer = undefined;
-      current.disconnect().catch(() => undefined);
+      // A batch whose ack was lost may be in the log, and its sequence numbers are used: the next batch gets a new
+      // producer id.
+      connection = undefined;
+      disconnect(current);
       throw error;
     }
   };
@@ -69,36 +106,9 @@ export async function createPublisher(
     publishRaw: (record) => queue.add(record),
     async close() {
       await queue.drain();
-      await producer?.disconnect();
+      if (connection !== undefined) disconnect(connection);
     },
   };
-}
-
-async function connect(client: KafkaClient): Promise<kafkajs.Producer> {
-  const producer = client.kafka.producer({
-    idempotent: true,
-    maxInFlightRequests: 1,
-    allowAutoTopicCreation: false,
-    createPartitioner: defaultPartitioner,
-    retry: { initialRetryTime: 50, maxRetryTime: 500, retries: 6 },
-  });
-  try {
-    await producer.connect();
-  } catch (error) {
-    await producer.disconnect().catch(() => undefined);
-    throw kafkaUnavailable('the publisher cannot reach a broker', error);
-  }
-  return producer;
-}
-
-async function sendAll(
-  client: KafkaClient,
-  producer: kafkajs.Producer,
-  records: readonly OutgoingRecord[],
-): Promise<void> {
-  for (const topicMessages of toRequests(records, client.physical)) {
-    await producer.sendBatch({ topicMessages, acks: -1, compression: client.compression });
-  }
 }
 
 type BatchLimits = Pick<KafkaConfig, 'lingerMs' | 'batchBytes' | 'maxQueuedRecords'>;
@@ -180,8 +190,12 @@ export class BatchQueue {
       await this.#send(batch.map(({ record }) => record));
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      if (protocolCode(error) === CODE.messageTooLarge) return this.#deliverEach(batch, error);
-      const failure = kafkaUnavailable('no broker acknowledged the record', error);
+      if (isTooLarge(error) || errorCode(error) === 'RECORD_TOO_LARGE')
+        return this.#deliverEach(batch, error);
+      const failure =
+        error instanceof ReachflowError && error.retry === 'backoff'
+          ? error
+          : kafkaUnavailable('no broker acknowledged the record', error);
       for (const { reject } of batch) reject(failure);
     }
   }

@@ -1,18 +1,17 @@
-import type { CompressionTypes as Compression, Kafka as KafkaJsKafka } from 'kafkajs';
+import type { Kafka as KafkaJsKafka } from 'kafkajs';
 import type { Logger } from 'pino';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { type KafkaConfig, physicalName } from './config.ts';
 import { kafkajs } from './kafkajs.ts';
 import { kafkaSecurity } from './security.ts';
 
-const { Kafka, logLevel, Partitioners, CompressionTypes } = kafkajs;
+const { Kafka, logLevel } = kafkajs;
 
 /** One connection profile to a cluster, shared by everything in `runtime/kafka`. */
 export interface KafkaClient {
   readonly kafka: KafkaJsKafka;
   readonly config: KafkaConfig;
   readonly logger: Logger;
-  readonly compression: Compression;
   /** Logical name → name on the broker. */
   readonly physical: (name: string) => string;
   /** Name on the broker → logical name; undefined for another namespace's. */
@@ -62,14 +61,10 @@ export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaCli
     kafka,
     config,
     logger: log,
-    compression: config.compression === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None,
     physical: (name) => physicalName(config, name),
     logical: (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined),
   };
 }
-
-/** The default partitioner of the Java client (murmur2 of the key): co-partitioned with everything else. */
-export const defaultPartitioner = Partitioners.DefaultPartitioner;
 
 /** The name of what KafkaJS throws when a broker refuses our login; it has no code. */
 const LOGIN_REFUSED = 'KafkaJSSASLAuthenticationError';

@@ -28,6 +28,8 @@ interface RetryOptions {
   /** First pause, doubled each time up to `maxPauseMs`; ms. */
   readonly pauseMs?: number;
   readonly maxPauseMs?: number;
+  /** Once it is aborted, nothing is tried again. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Batches of the producers that share these connections share what lies unused, too. */
@@ -69,6 +71,11 @@ export class KafkaCluster {
   /** Partitions of a topic. @throws what `retrying` throws, `UNKNOWN_TOPIC_OR_PARTITION` among it. */
   async partitionCount(topic: string): Promise<number> {
     return (await this.#leadersOf(topic)).length;
+  }
+
+  /** The same without asking; undefined where it is not known. */
+  knownPartitions(topic: string): number | undefined {
+    return this.#leaders.get(topic)?.length;
   }
 
   /** Loads leaders of topics that are not known yet, in one request. */
@@ -255,7 +262,8 @@ export class KafkaCluster {
       } catch (error) {
         // A topic that was just made is not known everywhere; one that does not exist never will be.
         const until = protocolCode(error) === CODE.unknownTopicOrPartition ? unknownEnd : end;
-        if (!isTransient(error) || this.#closed || performance.now() + pause > until) throw error;
+        const isOver = this.#closed || options.signal?.aborted === true;
+        if (!isTransient(error) || isOver || performance.now() + pause > until) throw error;
         if (isUnreachable(error)) pause = Math.max(pause, RECONNECT_MS);
       }
       await delay(pause);

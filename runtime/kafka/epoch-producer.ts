@@ -54,7 +54,7 @@ type TransactionState = 'none' | 'open' | 'doubtful';
 export class EpochProducer {
   readonly #client: KafkaClient;
   readonly #lease: ClusterLease;
-  readonly #identity: ProducerIdentity;
+  readonly #identity: ProducerIdentity & { readonly transactionalId: string };
   readonly #writer: PartitionWriter;
   readonly #counts = new Map<string, number>();
   /** Partitions of the open transaction, as `<topic>/<partition>` of logical names. */
@@ -69,7 +69,7 @@ export class EpochProducer {
   private constructor(
     client: KafkaClient,
     lease: ClusterLease,
-    identity: ProducerIdentity,
+    identity: ProducerIdentity & { readonly transactionalId: string },
     limits: ReadonlyMap<string, number>,
   ) {
     this.#client = client;

@@ -66,7 +66,8 @@ export interface Broker {
     readonly coordinatorType: 0 | 1;
   }): Promise<{ readonly coordinator: { nodeId: number; host: string; port: number } }>;
   initProducerId(request: {
-    readonly transactionalId: string;
+    /** Null for a producer that is idempotent only. */
+    readonly transactionalId: string | null;
     readonly transactionTimeout: number;
   }): Promise<{ readonly producerId: string; readonly producerEpoch: number }>;
   addPartitionsToTxn(

@@ -7,8 +7,8 @@ import { PRODUCE, WireReader, WireWriter } from './wire.ts';
 
 /** Who produces: what InitProducerId answered. */
 export interface ProducerIdentity {
-  /** As the brokers know it. */
-  readonly transactionalId: string;
+  /** As the brokers know it; null of a producer that is idempotent only. */
+  readonly transactionalId: string | null;
   readonly producerId: bigint;
   readonly producerEpoch: number;
 }
@@ -20,6 +20,8 @@ export interface ProduceOptions {
   readonly physical: (topic: string) => string;
   /** How long one request is tried, ms. */
   readonly timeoutMs: number;
+  /** Once it is aborted, nothing is tried again. */
+  readonly signal?: AbortSignal;
 }
 
 /** Largest produce request, as long as one batch alone is not larger. */
@@ -73,9 +75,9 @@ export class PartitionWriter {
     partitions: readonly PartitionBatches[],
     onWritten: (topic: string, partition: number, nextOffset: bigint) => void,
   ): Promise<void> {
-    const { cluster, physical, timeoutMs } = this.#options;
+    const { cluster, physical, timeoutMs, signal } = this.#options;
     const byLeader = new Map<number, PartitionBatches[]>();
-    const retry = { timeoutMs, pauseMs: 10 };
+    const retry = { timeoutMs, pauseMs: 10, signal };
     for (const batches of partitions) {
       const leader = await cluster.retrying(retry, () =>
         cluster.leader(physical(batches.topic), batches.partition),
@@ -127,16 +129,18 @@ export class PartitionWriter {
     const { count } = builder;
     this.#sequences.set(key, (baseSequence + count) % SEQUENCES);
     const { producerId, producerEpoch } = identity;
-    const batch = builder.finish({ producerId, producerEpoch, baseSequence, compression });
+    const transactional = identity.transactionalId !== null;
+    const writer = { producerId, producerEpoch, transactional };
+    const batch = builder.finish({ ...writer, baseSequence, compression });
     return { topic: name, partition, batch, count };
   }
 
   /** Sends batches until each is acknowledged; returns the offset behind each. */
   async #send(batches: readonly Ready[]): Promise<bigint[]> {
-    const { cluster, timeoutMs } = this.#options;
+    const { cluster, timeoutMs, signal } = this.#options;
     const ends = new Map<Ready, bigint>();
     let left = batches;
-    await cluster.retrying({ timeoutMs, pauseMs: 10, maxPauseMs: 500 }, async () => {
+    await cluster.retrying({ timeoutMs, pauseMs: 10, maxPauseMs: 500, signal }, async () => {
       let failure: unknown;
       for (const [leader, sent] of await this.#byLeader(left)) {
         try {
@@ -197,7 +201,7 @@ export class PartitionWriter {
 }
 
 /** Produce request, version 7. The batches are written to the socket as they are. */
-function encodeRequest(transactionalId: string, batches: readonly Ready[]): Buffer[] {
+function encodeRequest(transactionalId: string | null, batches: readonly Ready[]): Buffer[] {
   const parts: Buffer[] = [];
   const byTopic = Map.groupBy(batches, ({ topic }) => topic);
   let head = new WireWriter(128).string(transactionalId);

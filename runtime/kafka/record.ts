@@ -1,5 +1,3 @@
-import type kafkajs from 'kafkajs';
-
 export interface TopicPartition {
   /** Logical topic name. */
   readonly topic: string;
@@ -49,49 +47,4 @@ export function recordBytes(record: OutgoingRecord): number {
   for (const [name, value] of Object.entries(record.headers ?? {}))
     headers += name.length + value.length + 4;
   return key + (record.value?.length ?? 0) + headers + 24;
-}
-
-export function toMessage(record: OutgoingRecord): kafkajs.Message {
-  return {
-    key: record.key,
-    value: record.value,
-    ...(record.partition === undefined ? {} : { partition: record.partition }),
-    ...(record.headers === undefined ? {} : { headers: { ...record.headers } }),
-    ...(record.timestamp === undefined ? {} : { timestamp: String(record.timestamp) }),
-  };
-}
-
-/** Largest produce request that we build; the brokers' default limit for a batch is 1 MB. */
-const MAX_REQUEST_BYTES = 700_000;
-
-/**
- * Groups records by topic into requests of bounded size, order kept. KafkaJS never splits a batch, and one
- * that is over the broker's limit fails for good. A record larger than the bound goes alone.
- */
-export function toRequests(
-  records: readonly OutgoingRecord[],
-  physical: (topic: string) => string,
-): kafkajs.TopicMessages[][] {
-  const requests: kafkajs.TopicMessages[][] = [];
-  let byTopic = new Map<string, kafkajs.Message[]>();
-  let bytes = 0;
-  const flush = () => {
-    if (byTopic.size === 0) return;
-    requests.push([...byTopic].map(([topic, messages]) => ({ topic: physical(topic), messages })));
-    byTopic = new Map();
-    bytes = 0;
-  };
-  for (const record of records) {
-    const size = recordBytes(record);
-    if (bytes + size > MAX_REQUEST_BYTES) flush();
-    let messages = byTopic.get(record.topic);
-    if (messages === undefined) {
-      messages = [];
-      byTopic.set(record.topic, messages);
-    }
-    messages.push(toMessage(record));
-    bytes += size;
-  }
-  flush();
-  return requests;
 }

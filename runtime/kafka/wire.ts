@@ -100,7 +100,8 @@ export class WireWriter {
     return this;
   }
 
-  string(value: string): this {
+  string(value: string | null): this {
+    if (value === null) return this.int16(-1);
     const bytes = Buffer.byteLength(value);
     this.int16(bytes).#reserve(bytes);
     this.#at += this.#buffer.write(value, this.#at);

@@ -2,6 +2,7 @@ import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { CaptureMetrics } from './capture-metrics.ts';
 import { DeliveryMetrics } from './delivery-metrics.ts';
 import type { ProcessStatus } from './process-status.ts';
+import { SpoolMetrics } from './spool-metrics.ts';
 import { addStatusMetrics } from './status-metrics.ts';
 import { type TaskMetrics, TaskMetricsSet } from './task-metrics.ts';
 
@@ -18,6 +19,7 @@ export interface Metrics {
   task(pipeline: string, subTopology: string): TaskMetrics;
   readonly delivery: DeliveryMetrics;
   readonly capture: CaptureMetrics;
+  readonly spools: SpoolMetrics;
 }
 
 export interface MetricsOptions {
@@ -56,5 +58,6 @@ export function createMetrics({ version, process: ofProcess = true }: MetricsOpt
     task: (pipeline, subTopology) => tasks.task(pipeline, subTopology),
     delivery,
     capture: new CaptureMetrics(registry),
+    spools: new SpoolMetrics(registry),
   };
 }

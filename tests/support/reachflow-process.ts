@@ -13,8 +13,8 @@ type WorkersMessage = Extract<ProcessMessage, { type: 'workers' }>;
 export type WorkerReport = WorkersMessage['workers'][number];
 
 /**
- * `reachflow run` as a process of its own, as a user starts it. Its log is in a file, for a failing test; its state in
- * a directory of its own, as on a host of its own, unless `env` names one.
+ * `reachflow run` as a process of its own, as a user starts it. Its log is in a file, for a failing test; its state and spool in
+ * directories of its own, as on a host of its own, unless `env` names one.
  */
 export class ReachflowProcess {
   readonly logFile: string;
@@ -33,6 +33,7 @@ export class ReachflowProcess {
         PATH: process.env['PATH'],
         HOME: process.env['HOME'],
         REACHFLOW_STATE_DIR: join(dir, 'state'),
+        REACHFLOW_WEBHOOK_SPOOL_DIR: join(dir, 'spool'),
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],

@@ -1,0 +1,169 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { readTopic } from '../../runtime/kafka/reader.ts';
+import type { Arena, Environment } from '../harness/environment.ts';
+import { figureOf, type Sample } from '../harness/report.ts';
+import type { Scenario } from '../harness/scenario.ts';
+import { usageOf } from '../harness/usage.ts';
+import { bareGo, type Ingestor, type IngestorKind, ours } from './ingestors.ts';
+import type { LoadOptions, LoadResult } from './load.ts';
+
+const CONNECTIONS = 64;
+const BYTES = 1_024;
+const LOAD = join(import.meta.dirname, 'load.ts');
+
+type Shape = Omit<LoadOptions, 'url' | 'secret' | 'bytes'>;
+
+async function load(ingestor: Ingestor, secret: string, shape: Shape): Promise<LoadResult> {
+  const options: LoadOptions = { url: ingestor.url, secret, bytes: BYTES, ...shape };
+  const args = [LOAD, JSON.stringify(options)];
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  return JSON.parse(stdout) as LoadResult;
+}
+
+const accepted = ({ statuses }: LoadResult): number => statuses['202'] ?? 0;
+const total = ({ statuses }: LoadResult): number =>
+  Object.values(statuses).reduce((sum, count) => sum + count, 0);
+
+async function stored(arena: Arena): Promise<number> {
+  let records = 0;
+  await readTopic(arena.client, {
+    topic: 'webhook.received',
+    onRecord: () => {
+      records += 1;
+    },
+  });
+  return records;
+}
+
+/** Starts an ingestor on topics of its own, and ends it. */
+async function withIngestor<T>(
+  environment: Environment,
+  kind: IngestorKind,
+  work: (ingestor: Ingestor, secret: string, arena: Arena) => Promise<T>,
+): Promise<T> {
+  const arena = await environment.arena('webhooks');
+  const secret = randomBytes(24).toString('hex');
+  const ingestor = await kind.start(environment, arena, secret);
+  try {
+    return await work(ingestor, secret, arena);
+  } finally {
+    await ingestor.stop();
+    await arena.remove();
+  }
+}
+
+/** As many requests as 64 connections get answered, against a bare ingestor. */
+export const webhooks: Scenario = {
+  name: 'webhooks',
+  summary: 'signed webhooks of 1 KB over 64 connections, acks=all, against net/http + franz-go',
+  peers: false,
+  defaults: { records: 50_000, warmUp: 20_000 },
+  async run(environment, _contestants, { records, warmUp, runs, onProgress }) {
+    const samples: Sample[] = [];
+    const kinds = [ours, await bareGo(onProgress)];
+    for (let run = 1; run <= runs; run += 1) {
+      for (const kind of kinds) {
+        onProgress(`run ${run} of ${runs}: ${kind.name} …`);
+        samples.push(
+          await withIngestor(environment, kind, async (ingestor, secret, arena) => {
+            const shape = { connections: CONNECTIONS };
+            const warm = await load(ingestor, secret, { ...shape, requests: warmUp, run: 'w' });
+            const before = usageOf([ingestor.pid]);
+            const result = await load(ingestor, secret, { ...shape, requests: records, run: 'r' });
+            const after = usageOf([ingestor.pid]);
+            const figures = {
+              perSecond: accepted(result) / result.seconds,
+              p50: result.p50,
+              p99: result.p99,
+              cpu: ((after.cpuSeconds - before.cpuSeconds) / records) * 10_000,
+              resident: after.residentMiB,
+            };
+            const exact = (await stored(arena)) === accepted(warm) + accepted(result);
+            const detail = JSON.stringify(result.statuses);
+            return { contestant: kind.name, run, figures, exact, detail };
+          }),
+        );
+      }
+    }
+    const columns = [
+      { figure: 'perSecond', title: 'requests/s', digits: 0 },
+      { figure: 'p50', title: 'p50 ms', digits: 1 },
+      { figure: 'p99', title: 'p99 ms', digits: 1 },
+      { figure: 'cpu', title: 'CPU-s per 10 K', digits: 2 },
+      { figure: 'resident', title: 'resident MiB', digits: 0 },
+    ];
+    const median = (name: string, figure: string) => figureOf(samples, name, figure).median;
+    const ratios = [
+      {
+        name: 'requests per CPU-second, reachflow / go',
+        value: median('go', 'cpu') / median('reachflow', 'cpu'),
+      },
+      {
+        name: 'requests per second, reachflow / go',
+        value: median('reachflow', 'perSecond') / median('go', 'perSecond'),
+      },
+    ];
+    return { columns, samples, ratios };
+  },
+};
+
+const USUAL_RATE = 1_000;
+const SURGE_SECONDS = 30;
+const AFTER_SECONDS = 10;
+
+/** The floor's rate, ten times as much for 30 s, then the usual again. */
+export const surge: Scenario = {
+  name: 'webhooks-surge',
+  summary: '1,000 webhooks/s, ten times as many for 30 s over 512 connections, then 1,000 again',
+  peers: false,
+  defaults: { records: USUAL_RATE, warmUp: 20_000, runs: 1 },
+  async run(environment, _contestants, { records: rate, warmUp, runs, onProgress }) {
+    const samples: Sample[] = [];
+    for (let run = 1; run <= runs; run += 1) {
+      onProgress(`run ${run} of ${runs} …`);
+      samples.push(
+        await withIngestor(environment, ours, async (ingestor, secret, arena) => {
+          const few = { connections: CONNECTIONS };
+          const phases = [
+            await load(ingestor, secret, { ...few, requests: warmUp, run: 'w' }),
+            await load(ingestor, secret, { ...few, requests: rate * 10, run: 'a', rate }),
+            await load(ingestor, secret, {
+              ...{ connections: 512, requests: rate * 10 * SURGE_SECONDS },
+              ...{ run: 'b', rate: rate * 10, seconds: SURGE_SECONDS },
+            }),
+            await load(ingestor, secret, {
+              ...few,
+              requests: rate * AFTER_SECONDS,
+              run: 'c',
+              rate,
+            }),
+          ];
+          const [, before, surged, after] = phases;
+          if (before === undefined || surged === undefined || after === undefined)
+            throw new RangeError('a phase is missing');
+          const figures = {
+            before: before.p95,
+            during: surged.p95,
+            after: after.p95,
+            perSecond: accepted(surged) / surged.seconds,
+            refused: (1 - accepted(surged) / total(surged)) * 100,
+          };
+          const sum = phases.reduce((count, phase) => count + accepted(phase), 0);
+          const exact = (await stored(arena)) === sum;
+          return { contestant: 'reachflow', run, figures, exact, detail: JSON.stringify(surged) };
+        }),
+      );
+    }
+    const columns = [
+      { figure: 'before', title: 'p95 ms before', digits: 1 },
+      { figure: 'during', title: 'p95 ms in it', digits: 0 },
+      { figure: 'after', title: 'p95 ms in the 10 s after', digits: 1 },
+      { figure: 'perSecond', title: 'requests/s in it', digits: 0 },
+      { figure: 'refused', title: '% refused', digits: 2 },
+    ];
+    return { columns, samples, ratios: [] };
+  },
+};
