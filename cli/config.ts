@@ -2,9 +2,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
-import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
-import { fileConfigSchema } from '../connectors/file/config.ts';
-import { webhookConfigSchema } from '../connectors/webhook/config.ts';
+import { connectorConfigSections } from '../connectors/registry.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
@@ -22,10 +20,7 @@ import { workersConfigSchema } from './workers/config.ts';
 export const appConfigSchema = z.strictObject({
   kafka: kafkaConfigSchema,
   registry: registryConfigSchema,
-  connect: connectConfigSchema,
-  debezium: debeziumConfigSchema,
-  webhook: webhookConfigSchema,
-  file: fileConfigSchema,
+  ...connectorConfigSections,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,

@@ -1,43 +1,52 @@
 import type { Logger } from 'pino';
+import type { z } from 'zod';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import type { Publisher } from '../runtime/kafka/publisher.ts';
 import type { Metrics } from '../runtime/observability/metrics.ts';
 import type { Tracing } from '../runtime/observability/tracing.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
 import type { Connector } from './connector.ts';
-import type { ConnectConfig, DebeziumConfig } from './debezium/config.ts';
+import { connectConfigSchema, debeziumConfigSchema } from './debezium/config.ts';
 import type { ConnectorEnvironment } from './debezium/connector-config.ts';
 import { createDebeziumConnector } from './debezium/debezium-connector.ts';
-import type { FileConfig } from './file/config.ts';
+import { fileConfigSchema } from './file/config.ts';
 import { createFileConnector } from './file/file-connector.ts';
-import type { WebhookConfig } from './webhook/config.ts';
+import { webhookConfigSchema } from './webhook/config.ts';
 import { createWebhookConnector } from './webhook/webhook-connector.ts';
 
-/** The sections of the configuration that connectors read. */
-export interface ConnectorConfigs {
-  readonly webhook: WebhookConfig;
-  readonly debezium: DebeziumConfig;
-  readonly connect: ConnectConfig;
-  readonly file: FileConfig;
-}
+/** The sections of the configuration that connectors read, by section name. */
+export const connectorConfigSections = {
+  connect: connectConfigSchema,
+  debezium: debeziumConfigSchema,
+  webhook: webhookConfigSchema,
+  file: fileConfigSchema,
+} as const;
+
+/** Those sections, parsed. The root configuration is one. */
+export type ConnectorConfigs = {
+  readonly [S in keyof typeof connectorConfigSections]: z.output<
+    (typeof connectorConfigSections)[S]
+  >;
+};
 
 /** What a process offers its connectors. */
 export interface ConnectorServices extends ConnectorEnvironment {
+  readonly publisher: Publisher;
+  /** For who writes in transactions of its own, or keeps positions: the cluster, and the codec of its topics. */
   readonly client: KafkaClient;
   readonly codec: TopicCodec;
-  readonly publisher: Publisher;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;
 }
 
 export interface ConnectorRegistration {
-  /** Also the section of its configuration. */
+  /** As in `--only` and the status. */
   readonly name: string;
   create(configs: ConnectorConfigs, services: ConnectorServices): Connector;
 }
 
-/** Every connector there is. Adding one: its folder, and its entry here. */
+/** Every connector there is. Adding one: its folder, its section above and its entry here. */
 export const connectors: readonly ConnectorRegistration[] = [
   {
     name: 'webhook',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { sourceName } from '../event-source.ts';
 import { limitsConfigSchema } from './limits-config.ts';
 import { sourceConfigSchema } from './source-config.ts';
 
@@ -65,10 +66,7 @@ export const webhookConfigSchema = z.strictObject({
     .describe('Proxies, as CIDR, whose X-Forwarded-For names the client.'),
   limits: limitsConfigSchema.prefault({}),
   sources: z
-    .record(
-      z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'lower-case letters, digits, - and _'),
-      sourceConfigSchema,
-    )
+    .record(sourceName, sourceConfigSchema)
     .default({})
     .describe('Who may post: POST /webhooks/ingest/<name>.'),
 });
