@@ -14,6 +14,7 @@ import { kafkaConfigSchema, registryConfigSchema } from '../runtime/kafka/config
 import { logConfigSchema, observabilityConfigSchema } from '../runtime/observability/config.ts';
 import { stateConfigSchema } from '../runtime/state/config.ts';
 import { sinkConfigSections } from '../sinks/registry.ts';
+import { subscriptionsConfigSchema } from '../subscriptions/config.ts';
 import { workersConfigSchema } from './workers/config.ts';
 
 /** The whole configuration: every section there is. */
@@ -21,6 +22,7 @@ export const appConfigSchema = z.strictObject({
   kafka: kafkaConfigSchema,
   registry: registryConfigSchema,
   ...connectorConfigSections,
+  subscriptions: subscriptionsConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,
