@@ -1,4 +1,5 @@
 import type { EventSource } from './event-source.ts';
+import { rawText } from './exact-json.ts';
 
 /** What a record needs to know of its payload. */
 export interface PayloadFacts {
@@ -26,7 +27,7 @@ export function atPointer(value: unknown, pointer: string): unknown {
     if (typeof at !== 'object' || at === null || !Object.hasOwn(at, name)) return undefined;
     at = (at as Readonly<Record<string, unknown>>)[name];
   }
-  return at;
+  return rawText(at);
 }
 
 /**

@@ -11,6 +11,8 @@ import type { ConnectorEnvironment } from './debezium/connector-config.ts';
 import { createDebeziumConnector } from './debezium/debezium-connector.ts';
 import { fileConfigSchema } from './file/config.ts';
 import { createFileConnector } from './file/file-connector.ts';
+import { httpPollConfigSchema } from './http-poll/config.ts';
+import { createHttpPollConnector } from './http-poll/http-poll-connector.ts';
 import { webhookConfigSchema } from './webhook/config.ts';
 import { createWebhookConnector } from './webhook/webhook-connector.ts';
 
@@ -20,6 +22,7 @@ export const connectorConfigSections = {
   debezium: debeziumConfigSchema,
   webhook: webhookConfigSchema,
   file: fileConfigSchema,
+  httpPoll: httpPollConfigSchema,
 } as const;
 
 /** Those sections, parsed. The root configuration is one. */
@@ -60,5 +63,9 @@ export const connectors: readonly ConnectorRegistration[] = [
     name: 'debezium',
     create: ({ debezium, connect }, services) =>
       createDebeziumConnector(debezium, { ...services, connect }),
+  },
+  {
+    name: 'http-poll',
+    create: ({ httpPoll }, services) => createHttpPollConnector(httpPoll, services),
   },
 ];

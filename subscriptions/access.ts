@@ -53,7 +53,7 @@ export function accessControl(config: SubscriptionsConfig): (request: FastifyReq
     };
     return [tokens, subscriber] as const;
   });
-  const authenticate = authenticator(holders, { query: config.allowQueryToken });
+  const authenticate = authenticator(holders, { query: config.allowQueryAuth });
   return (request) => {
     const subscriber = authenticate(request.headers, request.query);
     if (subscriber === undefined) throw tokenInvalid();

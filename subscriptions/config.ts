@@ -31,7 +31,7 @@ export const subscriptionsConfigSchema = z.strictObject({
     .min(1)
     .default(12_000)
     .describe('Open connections of a process; more are refused. Each is a file descriptor.'),
-  allowQueryToken: z
+  allowQueryAuth: z
     .boolean()
     .default(false)
     .describe(
