@@ -13,6 +13,8 @@ import { fileConfigSchema } from './file/config.ts';
 import { createFileConnector } from './file/file-connector.ts';
 import { httpPollConfigSchema } from './http-poll/config.ts';
 import { createHttpPollConnector } from './http-poll/http-poll-connector.ts';
+import { socketConfigSchema } from './socket/config.ts';
+import { createSocketConnector } from './socket/socket-connector.ts';
 import { webhookConfigSchema } from './webhook/config.ts';
 import { createWebhookConnector } from './webhook/webhook-connector.ts';
 
@@ -23,6 +25,7 @@ export const connectorConfigSections = {
   webhook: webhookConfigSchema,
   file: fileConfigSchema,
   httpPoll: httpPollConfigSchema,
+  socket: socketConfigSchema,
 } as const;
 
 /** Those sections, parsed. The root configuration is one. */
@@ -67,5 +70,9 @@ export const connectors: readonly ConnectorRegistration[] = [
   {
     name: 'http-poll',
     create: ({ httpPoll }, services) => createHttpPollConnector(httpPoll, services),
+  },
+  {
+    name: 'socket',
+    create: ({ socket }, services) => createSocketConnector(socket, services),
   },
 ];
