@@ -5,6 +5,7 @@ import { elasticsearchSink } from '../sinks/elasticsearch.ts';
 import { sinkJdbc } from '../sinks/jdbc.ts';
 import { sinkPostgres } from '../sinks/postgres.ts';
 import { redrive } from '../sinks/redrive.ts';
+import { socket, subscriptions } from '../streams/connections.ts';
 import { freshness } from './freshness.ts';
 import { importCsv } from './import.ts';
 import { keys } from './keys.ts';
@@ -19,4 +20,5 @@ export const scenarios: readonly Scenario[] = [
   ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild],
   ...[importCsv, cdc],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
+  ...[subscriptions, socket],
 ];

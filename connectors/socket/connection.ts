@@ -3,7 +3,7 @@ import type { WebSocket } from '@fastify/websocket';
 import type { ProblemError } from '../../runtime/http/problem.ts';
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
 import type { SocketConfig, SocketSource } from './config.ts';
-import type { InFlight, Pausable } from './in-flight.ts';
+import type { InFlight, Reader } from './in-flight.ts';
 import { ackFrame, parseMessage, problemFrame, publishProblem, toEvent } from './message.ts';
 
 export interface ConnectionDeps {
@@ -26,7 +26,7 @@ const MAX_UNREAD_BYTES = 1_048_576;
  * One sender. Each message is answered once its record is in all replicas, in any order; what was not answered has to be sent
  * again, with its id. While too much is unanswered or unread, nothing is read: the sender waits in TCP.
  */
-export class Connection implements Pausable {
+export class Connection implements Reader {
   readonly #ws: WebSocket;
   readonly #id: string;
   readonly #name: string;
@@ -59,10 +59,12 @@ export class Connection implements Pausable {
     });
     ws.once('close', () => {
       this.#isGone = true;
-      deps.inFlight.forget(this);
+      deps.inFlight.leave(this);
       this.#drained.resolve();
     });
     socket.on('drain', () => this.#resumeIfRoom());
+    deps.inFlight.join(this);
+    this.#pauseIfFull();
   }
 
   #onMessage(data: Buffer, isBinary: boolean): void {
@@ -74,12 +76,12 @@ export class Connection implements Pausable {
     }
     const { inFlight } = this.#deps;
     const bytes = data.length;
-    inFlight.enter(bytes);
     this.#unanswered += 1;
+    inFlight.add(bytes);
     this.#pauseIfFull();
     void this.#take(data.toString()).finally(() => {
-      inFlight.leave(bytes);
       this.#unanswered -= 1;
+      inFlight.remove(bytes);
       this.#resumeIfRoom();
       if (this.#isClosing && this.#unanswered === 0) this.#drained.resolve();
     });
@@ -116,22 +118,19 @@ export class Connection implements Pausable {
   }
 
   #pauseIfFull(): void {
-    const { inFlight } = this.#deps;
-    const isFullForAll = inFlight.isFull;
-    if (this.#isPaused || this.#isGone || !(isFullForAll || this.#isFull)) return;
+    if (this.#isPaused || this.#isGone || !(this.#deps.inFlight.isFull || this.#isFull)) return;
     this.#isPaused = true;
     this.#ws.pause();
-    if (isFullForAll) inFlight.wait(this);
   }
 
   #resumeIfRoom(): void {
-    if (!this.#isPaused || this.#isGone || this.#isFull) return;
-    if (this.#deps.inFlight.isFull) {
-      this.#deps.inFlight.wait(this);
-      return;
-    }
+    if (!this.#isPaused || this.#isGone || this.#deps.inFlight.isFull || this.#isFull) return;
     this.#isPaused = false;
     this.#ws.resume();
+  }
+
+  onFull(): void {
+    this.#pauseIfFull();
   }
 
   onRoom(): void {

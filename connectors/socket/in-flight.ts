@@ -1,6 +1,8 @@
-/** Somebody who stops reading and goes on. */
-export interface Pausable {
-  /** Called once for each wait, when there is room again. */
+/** Somebody who reads from a connection. */
+export interface Reader {
+  /** Called when too much is in flight, of whomever: read no more. */
+  onFull(): void;
+  /** Called when there is room again. */
   onRoom(): void;
 }
 
@@ -9,12 +11,19 @@ export interface InFlightLimits {
   readonly bytes: number;
 }
 
-/** Messages that were read and not answered, of all connections. Who finds it full waits to be called. */
+/** Part of the limits that has to be free before reading goes on: connections do not stop and go message by message. */
+const ROOM = 0.25;
+
+/**
+ * Messages that were read and not answered, of all connections. When it is full, all of them stop at once: each of ten thousand
+ * may have one more at hand.
+ */
 export class InFlight {
   readonly #limits: InFlightLimits;
-  readonly #waiting = new Set<Pausable>();
+  readonly #readers = new Set<Reader>();
   #messages = 0;
   #bytes = 0;
+  #isFull = false;
 
   constructor(limits: InFlightLimits) {
     this.#limits = limits;
@@ -25,32 +34,36 @@ export class InFlight {
   }
 
   get isFull(): boolean {
-    return this.#messages >= this.#limits.messages || this.#bytes >= this.#limits.bytes;
+    return this.#isFull;
+  }
+
+  join(reader: Reader): void {
+    this.#readers.add(reader);
+  }
+
+  leave(reader: Reader): void {
+    this.#readers.delete(reader);
   }
 
   /** Counts a message: also beyond the limits, since it was read. */
-  enter(bytes: number): void {
+  add(bytes: number): void {
     this.#messages += 1;
     this.#bytes += bytes;
+    const { messages, bytes: mostBytes } = this.#limits;
+    if (this.#isFull || (this.#messages < messages && this.#bytes < mostBytes)) return;
+    this.#isFull = true;
+    for (const reader of this.#readers) reader.onFull();
   }
 
-  leave(bytes: number): void {
+  /** It is answered. */
+  remove(bytes: number): void {
     this.#messages -= 1;
     this.#bytes -= bytes;
-    // Some room at once, so that connections do not stop and go message by message.
     const { messages, bytes: mostBytes } = this.#limits;
-    if (this.#waiting.size === 0) return;
-    if (this.#messages > messages * 0.75 || this.#bytes > mostBytes * 0.75) return;
-    const waiting = [...this.#waiting];
-    this.#waiting.clear();
-    for (const each of waiting) each.onRoom();
-  }
-
-  wait(of: Pausable): void {
-    this.#waiting.add(of);
-  }
-
-  forget(of: Pausable): void {
-    this.#waiting.delete(of);
+    const hasRoom =
+      this.#messages <= messages * (1 - ROOM) && this.#bytes <= mostBytes * (1 - ROOM);
+    if (!this.#isFull || !hasRoom) return;
+    this.#isFull = false;
+    for (const reader of this.#readers) reader.onRoom();
   }
 }

@@ -43,9 +43,11 @@ export function toEvent(
   { id, value, text }: Message,
   now: number,
 ): Publication<'webhook.received'> {
-  const { tenantId, eventType, entityId, occurredAt } = extractFacts(source, value, {
-    eventType: undefined,
-  });
+  const { tenantId, eventType, entityId, occurredAt } = extractFacts(
+    source,
+    { value },
+    { eventType: undefined },
+  );
   if (tenantId === undefined) {
     throw new ProblemError('the message names no usable tenant, and the source has no own one', {
       status: 422,

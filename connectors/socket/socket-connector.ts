@@ -13,6 +13,8 @@ import { buildSocketServer } from './server.ts';
 
 type Services = Pick<ConnectorServices, 'publisher' | 'logger' | 'metrics'>;
 
+/** How often a failure that lasts is logged, ms. */
+const LOG_MS = 1_000;
 /** The pings of all connections are spread over so many turns. */
 const PING_TURNS = 20;
 
@@ -32,8 +34,11 @@ export function createSocketConnector(config: SocketConfig, services: Services):
     counts(source, problem?.code ?? 'ok');
     if (problem === undefined) failure = undefined;
     else if (problem.status >= 500) {
-      failure = { problem, at: Date.now() };
-      logger.warn({ source, code: problem.code, err: problem.cause }, `socket: ${problem.message}`);
+      const isNew = failure?.problem.code !== problem.code || Date.now() - failure.at > LOG_MS;
+      failure = { problem, at: isNew ? Date.now() : (failure?.at ?? 0) };
+      // Thousands of senders hear the same at once.
+      if (isNew)
+        logger.warn({ source, err: problem.cause ?? problem }, `socket: ${problem.message}`);
     }
   };
   const connector = connectorOf('socket', ['webhook.received'], async () => {
