@@ -1,11 +1,8 @@
 import type { Logger } from 'pino';
 import type { Connector } from '../connectors/connector.ts';
 import type { ConnectorEnvironment } from '../connectors/debezium/connector-config.ts';
-import {
-  type ConnectorConfigs,
-  type ConnectorServices,
-  connectors,
-} from '../connectors/registry.ts';
+import { type ConnectorConfigs, connectors } from '../connectors/registry.ts';
+import type { ConnectorServices } from '../connectors/services.ts';
 import { activePipelines, pipelines } from '../pipelines/catalog.ts';
 import type { PipelinesConfig } from '../pipelines/config.ts';
 import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';

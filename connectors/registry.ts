@@ -1,18 +1,12 @@
-import type { Logger } from 'pino';
 import type { z } from 'zod';
-import type { KafkaClient } from '../runtime/kafka/client.ts';
-import type { Publisher } from '../runtime/kafka/publisher.ts';
-import type { Metrics } from '../runtime/observability/metrics.ts';
-import type { Tracing } from '../runtime/observability/tracing.ts';
-import type { TopicCodec } from '../schemas/codec.ts';
 import type { Connector } from './connector.ts';
 import { connectConfigSchema, debeziumConfigSchema } from './debezium/config.ts';
-import type { ConnectorEnvironment } from './debezium/connector-config.ts';
 import { createDebeziumConnector } from './debezium/debezium-connector.ts';
 import { fileConfigSchema } from './file/config.ts';
 import { createFileConnector } from './file/file-connector.ts';
 import { httpPollConfigSchema } from './http-poll/config.ts';
 import { createHttpPollConnector } from './http-poll/http-poll-connector.ts';
+import type { ConnectorServices } from './services.ts';
 import { socketConfigSchema } from './socket/config.ts';
 import { createSocketConnector } from './socket/socket-connector.ts';
 import { webhookConfigSchema } from './webhook/config.ts';
@@ -34,17 +28,6 @@ export type ConnectorConfigs = {
     (typeof connectorConfigSections)[S]
   >;
 };
-
-/** What a process offers its connectors. */
-export interface ConnectorServices extends ConnectorEnvironment {
-  readonly publisher: Publisher;
-  /** For who writes in transactions of its own, or keeps positions: the cluster, and the codec of its topics. */
-  readonly client: KafkaClient;
-  readonly codec: TopicCodec;
-  readonly logger: Logger;
-  readonly metrics?: Metrics | undefined;
-  readonly tracing?: Tracing | undefined;
-}
 
 export interface ConnectorRegistration {
   /** As in `--only` and the status. */

@@ -33,6 +33,8 @@ const SSE_RETRY_MS = 2_000;
 const SSE_HEADERS = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-store',
+  // The end of the stream is the end of the connection.
+  connection: 'close',
   // Proxies must not collect events before they pass them on.
   'x-accel-buffering': 'no',
 };

@@ -164,6 +164,21 @@ describe('subscriptions on a real broker', { timeout: 60_000 }, () => {
     expectAll(polled, range(0, published));
   });
 
+  it('is gone on with by a browser that reconnects, and misses and repeats nothing', async () => {
+    const [url, service] = await start();
+    const sse = opened(await sseClient(url, TOPIC, ACME));
+    const from = published;
+    await publish(10);
+    await eventually('some have come', () => sse.events.length === 10);
+    await service.stop();
+    await eventually('it is told', () => sse.end?.problem.code === 'SHUTTING_DOWN');
+    await publish(10);
+    await start({ port: Number(new URL(url).port) });
+    await publish(10);
+    await eventually('all have come', () => sse.events.length >= 30);
+    expectAll(sse.events, range(from, from + 30));
+  });
+
   it('sends what is committed only', async () => {
     const [url] = await start();
     const ws = opened(await webSocketClient(url, TOPIC, ACME));

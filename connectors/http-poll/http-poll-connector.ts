@@ -8,7 +8,7 @@ import {
 import { POLL_POSITIONS_TOPIC } from '../../schemas/topics.ts';
 import type { Connector } from '../connector.ts';
 import { connectorOf } from '../lifecycle.ts';
-import type { ConnectorServices } from '../registry.ts';
+import type { ConnectorServices } from '../services.ts';
 import type { HttpPollConfig } from './config.ts';
 import { Poller, type PollerDeps } from './poller.ts';
 import { POLLED_TOPIC } from './writer.ts';

@@ -5,7 +5,7 @@ import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts
 import type { ProblemError } from '../../runtime/http/problem.ts';
 import type { Connector } from '../connector.ts';
 import { connectorOf } from '../lifecycle.ts';
-import type { ConnectorServices } from '../registry.ts';
+import type { ConnectorServices } from '../services.ts';
 import type { SocketConfig } from './config.ts';
 import { Connection } from './connection.ts';
 import { InFlight } from './in-flight.ts';

@@ -13,6 +13,8 @@ export interface SourceServer {
   readonly requests: string[];
   /** Answered before anything else, one a request. */
   readonly faults: Fault[];
+  /** Answers of 304 so far. */
+  notModified: number;
   /** ms before each answer. */
   pauseMs: number;
   /** Adds so many. @returns their ids. */
@@ -44,6 +46,7 @@ export async function startSourceServer(): Promise<SourceServer> {
     items,
     requests,
     faults,
+    notModified: 0,
     pauseMs: 0,
     add(count: number) {
       const first = items.length;
@@ -65,7 +68,8 @@ export async function startSourceServer(): Promise<SourceServer> {
     if (fault !== undefined)
       return void response.writeHead(fault.status, fault.headers).end(fault.body);
     const url = new URL(request.url ?? '', self.url);
-    const [status, headers, body] = route(items, url, request, response);
+    const [status, headers, body] = route(items, url, request);
+    if (status === 304) self.notModified += 1;
     const zipped = request.headers['accept-encoding']?.includes('gzip') === true;
     response.writeHead(status, { ...headers, ...(zipped ? { 'content-encoding': 'gzip' } : {}) });
     response.end(zipped ? gzipSync(body) : body);
@@ -79,7 +83,6 @@ function route(
   items: SourceServer['items'],
   url: URL,
   request: IncomingMessage,
-  _response: ServerResponse,
 ): [number, Record<string, string>, string] {
   const number = (name: string, or: number) => Number(url.searchParams.get(name) ?? or);
   const json = { 'content-type': 'application/json' };
