@@ -2,9 +2,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
-import { connectConfigSchema, debeziumConfigSchema } from '../connectors/debezium/config.ts';
-import { fileConfigSchema } from '../connectors/file/config.ts';
-import { webhookConfigSchema } from '../connectors/webhook/config.ts';
+import { connectorConfigSections } from '../connectors/registry.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
@@ -16,16 +14,15 @@ import { kafkaConfigSchema, registryConfigSchema } from '../runtime/kafka/config
 import { logConfigSchema, observabilityConfigSchema } from '../runtime/observability/config.ts';
 import { stateConfigSchema } from '../runtime/state/config.ts';
 import { sinkConfigSections } from '../sinks/registry.ts';
+import { subscriptionsConfigSchema } from '../subscriptions/config.ts';
 import { workersConfigSchema } from './workers/config.ts';
 
 /** The whole configuration: every section there is. */
 export const appConfigSchema = z.strictObject({
   kafka: kafkaConfigSchema,
   registry: registryConfigSchema,
-  connect: connectConfigSchema,
-  debezium: debeziumConfigSchema,
-  webhook: webhookConfigSchema,
-  file: fileConfigSchema,
+  ...connectorConfigSections,
+  subscriptions: subscriptionsConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,

@@ -2,11 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Connector } from '../connectors/connector.ts';
 import type { ConnectorEnvironment } from '../connectors/debezium/connector-config.ts';
-import {
-  type ConnectorConfigs,
-  type ConnectorServices,
-  connectors,
-} from '../connectors/registry.ts';
+import { type ConnectorConfigs, connectors } from '../connectors/registry.ts';
+import type { ConnectorServices } from '../connectors/services.ts';
 import { activePipelines, pipelines } from '../pipelines/catalog.ts';
 import type { PipelinesConfig } from '../pipelines/config.ts';
 import { backoffMs } from '../runtime/backoff.ts';
@@ -21,6 +18,7 @@ import type { KafkaConfig, RegistryConfig } from '../runtime/kafka/config.ts';
 import type { WatchedGroup } from '../runtime/kafka/stats.ts';
 import type { Observability } from '../runtime/observability/observability.ts';
 import { announce } from '../runtime/observability/process-status.ts';
+import type { Service } from '../runtime/service.ts';
 import { openSpool } from '../runtime/spool/open-spool.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
@@ -28,6 +26,8 @@ import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
 import { type SinkConfigs, sinks } from '../sinks/registry.ts';
+import type { SubscriptionsConfig } from '../subscriptions/config.ts';
+import { createSubscriptions, SUBSCRIPTIONS } from '../subscriptions/subscriptions.ts';
 import { VERSION } from './version.ts';
 
 /** The sections of the root configuration that a running product reads. */
@@ -38,6 +38,7 @@ export interface ProductConfig extends ConnectorConfigs, SinkConfigs {
   readonly delivery: DeliveryConfig;
   readonly state: StateConfig;
   readonly checkpoint: CheckpointConfig;
+  readonly subscriptions: SubscriptionsConfig;
 }
 
 export interface Product {
@@ -52,6 +53,7 @@ export const partNames: readonly string[] = [
   ...connectors.map(({ name }) => name),
   ...pipelines.map(({ name }) => name),
   ...sinks.map(({ name }) => name),
+  SUBSCRIPTIONS,
 ];
 
 /** Client and codec of a configuration. Connects to nothing. */
@@ -173,16 +175,20 @@ export async function startProduct(
         tracing,
       }),
     );
+  const subscriptions = selected(only, SUBSCRIPTIONS)
+    ? [createSubscriptions(config.subscriptions, { client, codec, logger, metrics })]
+    : [];
+  const services = [...running, ...subscriptions];
   observed.show({
     tasks: () => engine.tasks(),
     sinks: () => engine.sinks(),
-    connectors: () => Promise.all(running.map((connector) => connector.status())),
+    connectors: () => Promise.all(services.map((service) => service.status())),
   });
-  const stop = stopOnce(running, engine, publisher);
+  const stop = stopOnce(services, engine, publisher);
   try {
     // Before the connectors: what they accept needs its topic, or a spool.
     await prepare(engine, running, logger, options.ending);
-    for (const connector of running) await connector.start();
+    for (const service of services) await service.start();
     await engine.start();
     await engine.whenRunning();
   } catch (error) {
@@ -245,17 +251,17 @@ export function connectorEnvironment(
 }
 
 /**
- * Connectors and engine at the same time, since the stop of all has one deadline; their publisher last. All of it
+ * Connectors, subscriptions and engine at the same time, since the stop of all has one deadline; their publisher last. All of it
  * is done even when a part of it fails, and then throws what failed first.
  */
 function stopOnce(
-  running: readonly Connector[],
+  services: readonly Service[],
   engine: Engine,
   publisher: OwnedPublisher,
 ): () => Promise<void> {
   let stopping: Promise<void> | undefined;
   const end = async () => {
-    const stops = [...running.map((connector) => connector.stop()), engine.stop()];
+    const stops = [...services.map((service) => service.stop()), engine.stop()];
     const results = await Promise.allSettled(stops);
     await publisher.close();
     const failed = results.find((result) => result.status === 'rejected');

@@ -1,15 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Connector } from './connector.ts';
+
+/** How the suite gives a connector its input and finds it again: both on the real engines. */
+export interface DeliveryHarness {
+  /**
+   * Gives the source one input per id. Resolves with the ids that were accepted, that is, answered as stored or taken
+   * over for good; of a connector that stops meanwhile these may be few or none.
+   */
+  offer(ids: readonly string[]): Promise<readonly string[]>;
+  /** Ids of the committed records of its topics, repeats included, in any order. */
+  stored(): Promise<readonly string[]>;
+}
 
 /**
  * What every connector must do, run by each implementation's tests against what it really talks to.
  * @param make builds a connector that is not started; called once.
  * @param timeoutMs most time that one start or stop may take.
+ * @param delivery of a connector whose input tests can make: what it accepts is in its topics, once.
  */
 export function describeConnectorConformance(
   name: string,
   make: () => Connector | Promise<Connector>,
   timeoutMs = 30_000,
+  delivery?: () => DeliveryHarness,
 ): void {
   describe(`connector contract: ${name}`, () => {
     let connector: Connector;
@@ -56,5 +70,51 @@ export function describeConnectorConformance(
       await connector.start();
       expect((await connector.status()).state).toBe('running');
     });
+
+    if (delivery !== undefined) {
+      describeDelivery(delivery, () => connector, timeoutMs);
+    }
+  });
+}
+
+function describeDelivery(
+  harness: () => DeliveryHarness,
+  connector: () => Connector,
+  timeoutMs: number,
+): void {
+  const accepted: string[] = [];
+  const offer = async (prefix: string, count: number) => {
+    const ids = Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
+    const taken = await harness().offer(ids);
+    accepted.push(...taken);
+    return { ids, taken };
+  };
+  const expectOnce = async () => {
+    const stored = (await harness().stored()).toSorted();
+    expect(accepted.filter((id) => !stored.includes(id))).toEqual([]);
+    expect(stored.filter((id, i) => id === stored[i - 1])).toEqual([]);
+  };
+
+  it('has what it accepted in its topics, once', { timeout: 2 * timeoutMs }, async () => {
+    await connector().start();
+    const { ids, taken } = await offer('first', 50);
+    expect(taken.toSorted()).toEqual(ids.toSorted());
+    await expectOnce();
+  });
+
+  it('accepts nothing that it loses while it stops', { timeout: 2 * timeoutMs }, async () => {
+    const offered = offer('stopping', 200);
+    // For the stop to come amid them; nothing depends on where.
+    await delay(30);
+    await connector().stop();
+    await offered;
+    await expectOnce();
+  });
+
+  it('goes on after a stop, and repeats nothing', { timeout: 2 * timeoutMs }, async () => {
+    await connector().start();
+    const { ids, taken } = await offer('again', 50);
+    expect(taken.toSorted()).toEqual(ids.toSorted());
+    await expectOnce();
   });
 }

@@ -1,23 +1,18 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { createKafkaClient } from '../runtime/kafka/client.ts';
 import { kafkaConfigSchema } from '../runtime/kafka/config.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
 import { isTopicName } from '../schemas/topics.ts';
-import { connectConfigSchema, debeziumConfigSchema } from './debezium/config.ts';
-import { fileConfigSchema } from './file/config.ts';
-import { connectors } from './registry.ts';
-import { webhookConfigSchema } from './webhook/config.ts';
+import { connectorConfigSections, connectors } from './registry.ts';
 import { createMemoryPublisher } from './webhook/fixtures.ts';
 
 describe('the registry of connectors', () => {
-  const configs = {
-    webhook: webhookConfigSchema.parse({}),
-    debezium: debeziumConfigSchema.parse({}),
-    connect: connectConfigSchema.parse({}),
-    file: fileConfigSchema.parse({}),
-  };
+  const configs = z.strictObject(connectorConfigSections).parse({
+    ...Object.fromEntries(Object.keys(connectorConfigSections).map((section) => [section, {}])),
+  });
   const logger = pino({ level: 'silent' });
   const registryUrl = 'http://127.0.0.1:8081/apis/ccompat/v7';
   const client = createKafkaClient(kafkaConfigSchema.parse({}), logger);
@@ -44,10 +39,7 @@ describe('the registry of connectors', () => {
     },
   );
 
-  it('has each name and each topic once', () => {
-    const all = connectors.map((registration) => registration.create(configs, services));
-    const topics = all.flatMap((connector) => connector.topics);
-    expect(new Set(topics).size).toBe(topics.length);
-    expect(new Set(all.map(({ name }) => name)).size).toBe(connectors.length);
+  it('has each name once', () => {
+    expect(new Set(connectors.map(({ name }) => name)).size).toBe(connectors.length);
   });
 });

@@ -1,48 +1,41 @@
-import type { Logger } from 'pino';
-import type { KafkaClient } from '../runtime/kafka/client.ts';
-import type { Publisher } from '../runtime/kafka/publisher.ts';
-import type { Metrics } from '../runtime/observability/metrics.ts';
-import type { Tracing } from '../runtime/observability/tracing.ts';
-import type { SpoolConfig } from '../runtime/spool/config.ts';
-import type { Spool } from '../runtime/spool/open-spool.ts';
-import type { TopicCodec } from '../schemas/codec.ts';
-import type { TopicName } from '../schemas/topics.ts';
+import type { z } from 'zod';
 import type { Connector } from './connector.ts';
-import type { ConnectConfig, DebeziumConfig } from './debezium/config.ts';
-import type { ConnectorEnvironment } from './debezium/connector-config.ts';
+import { connectConfigSchema, debeziumConfigSchema } from './debezium/config.ts';
 import { createDebeziumConnector } from './debezium/debezium-connector.ts';
-import type { FileConfig } from './file/config.ts';
+import { fileConfigSchema } from './file/config.ts';
 import { createFileConnector } from './file/file-connector.ts';
-import type { WebhookConfig } from './webhook/config.ts';
+import { httpPollConfigSchema } from './http-poll/config.ts';
+import { createHttpPollConnector } from './http-poll/http-poll-connector.ts';
+import type { ConnectorServices } from './services.ts';
+import { socketConfigSchema } from './socket/config.ts';
+import { createSocketConnector } from './socket/socket-connector.ts';
+import { webhookConfigSchema } from './webhook/config.ts';
 import { createWebhookConnector } from './webhook/webhook-connector.ts';
 
-/** The sections of the configuration that connectors read. */
-export interface ConnectorConfigs {
-  readonly webhook: WebhookConfig;
-  readonly debezium: DebeziumConfig;
-  readonly connect: ConnectConfig;
-  readonly file: FileConfig;
-}
+/** The sections of the configuration that connectors read, by section name. */
+export const connectorConfigSections = {
+  connect: connectConfigSchema,
+  debezium: debeziumConfigSchema,
+  webhook: webhookConfigSchema,
+  file: fileConfigSchema,
+  httpPoll: httpPollConfigSchema,
+  socket: socketConfigSchema,
+} as const;
 
-/** What a process offers its connectors. */
-export interface ConnectorServices extends ConnectorEnvironment {
-  readonly client: KafkaClient;
-  readonly codec: TopicCodec;
-  readonly publisher: Publisher;
-  /** A publisher that goes on while the brokers are away; the connector closes it. */
-  readonly openSpool?: (topic: TopicName, config: SpoolConfig) => Promise<Spool>;
-  readonly logger: Logger;
-  readonly metrics?: Metrics | undefined;
-  readonly tracing?: Tracing | undefined;
-}
+/** Those sections, parsed. The root configuration is one. */
+export type ConnectorConfigs = {
+  readonly [S in keyof typeof connectorConfigSections]: z.output<
+    (typeof connectorConfigSections)[S]
+  >;
+};
 
 export interface ConnectorRegistration {
-  /** Also the section of its configuration. */
+  /** As in `--only` and the status. */
   readonly name: string;
   create(configs: ConnectorConfigs, services: ConnectorServices): Connector;
 }
 
-/** Every connector there is. Adding one: its folder, and its entry here. */
+/** Every connector there is. Adding one: its folder, its section above and its entry here. */
 export const connectors: readonly ConnectorRegistration[] = [
   {
     name: 'webhook',
@@ -56,5 +49,13 @@ export const connectors: readonly ConnectorRegistration[] = [
     name: 'debezium',
     create: ({ debezium, connect }, services) =>
       createDebeziumConnector(debezium, { ...services, connect }),
+  },
+  {
+    name: 'http-poll',
+    create: ({ httpPoll }, services) => createHttpPollConnector(httpPoll, services),
+  },
+  {
+    name: 'socket',
+    create: ({ socket }, services) => createSocketConnector(socket, services),
   },
 ];

@@ -275,6 +275,9 @@ export function dlqOf(source: string, consumer: string): string {
 /** What was done with dead letters, by whom: which are redriven or dropped, and the audit of it. One partition, kept for ever. */
 export const DLQ_AUDIT_TOPIC = 'dlq.audit';
 
+/** How far each polled source is, by its name; compacted. Written in the transaction of the records. */
+export const POLL_POSITIONS_TOPIC = 'http-poll.positions';
+
 /** Where records wait that a sink could not write yet: same partitions and key as the topic. */
 export function retryOf(source: string, consumer: string): string {
   return `${source}.${consumer}.retry`;

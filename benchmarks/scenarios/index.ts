@@ -5,6 +5,7 @@ import { elasticsearchSink } from '../sinks/elasticsearch.ts';
 import { sinkJdbc } from '../sinks/jdbc.ts';
 import { sinkPostgres } from '../sinks/postgres.ts';
 import { redrive } from '../sinks/redrive.ts';
+import { socket, subscriptions } from '../streams/connections.ts';
 import { surge, webhooks } from '../webhooks/scenarios.ts';
 import { freshness } from './freshness.ts';
 import { importCsv } from './import.ts';
@@ -21,4 +22,5 @@ export const scenarios: readonly Scenario[] = [
   ...[importCsv, cdc],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
   ...[webhooks, surge],
+  ...[subscriptions, socket],
 ];

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
-import { ProblemError } from './problem.ts';
+import { ProblemError } from '../../runtime/http/problem.ts';
 
 /** A body over the limit is read on, unkept, up to this multiple: a sender that is cut off sees no answer. */
 const DRAIN_FACTOR = 2;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { spoolConfigSchema } from '../../runtime/spool/config.ts';
+import { sourceName } from '../event-source.ts';
 import { limitsConfigSchema } from './limits-config.ts';
 import { sourceConfigSchema } from './source-config.ts';
 
@@ -67,10 +68,7 @@ export const webhookConfigSchema = z.strictObject({
   limits: limitsConfigSchema.prefault({}),
   spool: spoolConfigSchema.prefault({}),
   sources: z
-    .record(
-      z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'lower-case letters, digits, - and _'),
-      sourceConfigSchema,
-    )
+    .record(sourceName, sourceConfigSchema)
     .default({})
     .describe('Who may post: POST /webhooks/ingest/<name>.'),
 });

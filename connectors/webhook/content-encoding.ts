@@ -1,7 +1,7 @@
 import { promisify } from 'node:util';
 import { gunzip as gunzipCallback } from 'node:zlib';
 import { errorCode } from '../../runtime/errors.ts';
-import { ProblemError } from './problem.ts';
+import { ProblemError } from '../../runtime/http/problem.ts';
 
 const gunzip = promisify(gunzipCallback);
 

@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { ProblemError } from '../../runtime/http/problem.ts';
 import { type ParsedBody, parseBody, type TextPosition } from './body-json.ts';
 import { binaryToJson, type CloudEventValue, cloudEventFault } from './cloud-event.ts';
 import { elementTexts } from './json-array.ts';
 import { type BodyFormat, bodyFormatOf, isJsonType, mediaTypeOf } from './media-type.ts';
-import { ProblemError } from './problem.ts';
 
 /** One event of a request, as it was sent. */
 export interface ReceivedEvent {

@@ -4,7 +4,7 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCode, errorMessage } from '../../runtime/errors.ts';
-import { PROBLEM_JSON, ProblemError, problemDocument } from './problem.ts';
+import { PROBLEM_JSON, ProblemError, problemDocument } from '../../runtime/http/problem.ts';
 
 /** Printable, short and without what could break a log line: a sender's own id of its request. */
 const REQUEST_ID = /^[A-Za-z0-9._:@/+=-]{1,128}$/;

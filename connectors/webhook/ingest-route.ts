@@ -1,12 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { ProblemError } from '../../runtime/http/problem.ts';
 import { type BodyReader, createBodyReader } from './body-reader.ts';
 import { inflate, isGzip } from './content-encoding.ts';
 import { parseEvents } from './events.ts';
 import { toProblem } from './http-problems.ts';
 import { publishEvent, sourceOf, verify } from './ingest.ts';
 import { countByTenant, createLimits, type Limits } from './limits.ts';
-import { ProblemError } from './problem.ts';
 import { listed, type Received, receive, type WebhookPublication } from './receive.ts';
 import { schemes } from './schemes/index.ts';
 import type { WebhookServerDeps } from './server-deps.ts';

@@ -1,8 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import { ProblemError } from '../../runtime/http/problem.ts';
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
 import type { WebhookConfig } from './config.ts';
-import { ProblemError } from './problem.ts';
 import type { WebhookPublication } from './receive.ts';
 import { schemes } from './schemes/index.ts';
 import type { Verification } from './schemes/scheme.ts';

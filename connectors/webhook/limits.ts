@@ -1,6 +1,6 @@
+import { ProblemError } from '../../runtime/http/problem.ts';
 import { addressSet, clientOf } from './client-address.ts';
 import type { LimitsConfig } from './limits-config.ts';
-import { ProblemError } from './problem.ts';
 import { type BucketLevel, type BucketShape, TokenBuckets } from './token-buckets.ts';
 
 export type RateLimitHeaders = Readonly<Record<string, string>>;

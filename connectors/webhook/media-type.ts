@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { ProblemError } from '../../runtime/http/problem.ts';
 import { isBinaryCloudEvent } from './cloud-event.ts';
-import { ProblemError } from './problem.ts';
 
 /** How a body holds events. */
 export type BodyFormat =

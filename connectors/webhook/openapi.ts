@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { PROBLEM_JSON } from './problem.ts';
+import { PROBLEM_JSON } from '../../runtime/http/problem.ts';
 
 /**
  * What the routes say of themselves, for the OpenAPI 3.1 document that `@fastify/swagger` makes of them. Nothing here

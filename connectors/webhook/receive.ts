@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { ProblemError } from '../../runtime/http/problem.ts';
 import type { Publication } from '../../runtime/kafka/publisher.ts';
+import { extractFacts, textAt } from '../extract.ts';
 import { cloudEventId } from './cloud-event.ts';
 import { type EventFault, type ParsedEvents, type ReceivedEvent, unreadable } from './events.ts';
-import { extractFacts, textAt } from './extract.ts';
-import { ProblemError } from './problem.ts';
 import { headerToken, type Verification } from './schemes/scheme.ts';
 import type { WebhookSource } from './source-config.ts';
 

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
+import type { ProblemError } from '../../runtime/http/problem.ts';
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
 import type { Metrics } from '../../runtime/observability/metrics.ts';
 import type { Tracing } from '../../runtime/observability/tracing.ts';
 import type { WebhookConfig } from './config.ts';
-import type { ProblemError } from './problem.ts';
 
 /** What the HTTP server is built with. */
 export interface WebhookServerDeps {

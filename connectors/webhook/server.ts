@@ -1,5 +1,6 @@
 import swagger from '@fastify/swagger';
 import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import { ProblemError } from '../../runtime/http/problem.ts';
 import {
   createRawProblems,
   type RawProblems,
@@ -9,7 +10,6 @@ import {
 } from './http-problems.ts';
 import { addIngestRoute } from './ingest-route.ts';
 import { documentSchema, ingestSchema, liveSchema, readySchema } from './openapi.ts';
-import { ProblemError } from './problem.ts';
 import type { WebhookServerDeps } from './server-deps.ts';
 
 /** How often Node looks for connections that exceed the header and request timeouts. */

@@ -1,9 +1,6 @@
 import { z } from 'zod';
+import { jsonPointer } from '../event-source.ts';
 import { isStandardWebhooksKey } from './schemes/standard-webhooks.ts';
-
-const jsonPointer = z
-  .string()
-  .regex(/^(\/([^~/]|~[01])*)+$/, 'an RFC 6901 pointer such as /data/id');
 
 /** What a secret of a scheme looks like. A file of secrets is held to the same rule as the configuration. */
 const plainSecret = z.string().min(16, 'at least 16 characters').max(1_024);

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import type { ProblemError } from '../../runtime/http/problem.ts';
 import type { Publisher } from '../../runtime/kafka/publisher.ts';
 import type { Metrics } from '../../runtime/observability/metrics.ts';
 import type { Tracing } from '../../runtime/observability/tracing.ts';
@@ -9,7 +10,6 @@ import type { SpoolConfig } from '../../runtime/spool/config.ts';
 import type { Spool } from '../../runtime/spool/open-spool.ts';
 import type { Connector, ConnectorStatus } from '../connector.ts';
 import type { WebhookConfig } from './config.ts';
-import type { ProblemError } from './problem.ts';
 import { openSecrets, type Secrets } from './secrets.ts';
 import { buildWebhookServer } from './server.ts';
 

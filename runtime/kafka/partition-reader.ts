@@ -6,6 +6,8 @@ import {
   decodeRecords,
   decodeRecordsWith,
   type FetchedPartition,
+  type FetchLimits,
+  type FetchPosition,
   fetchPartitions,
 } from './fetch.ts';
 import { protocolError } from './kafkajs-internals.ts';
@@ -64,6 +66,37 @@ export function readPartitionLazily(
   options: ReadPartitionOptions<LazyRecord>,
 ): Promise<{ readonly nextOffset: bigint }> {
   return read(client, options, decodeLazily);
+}
+
+export interface ReadChunkOptions {
+  /** Logical topic name. */
+  readonly topic: string;
+  readonly partition: number;
+  readonly from: bigint;
+  /** About as much is read; a first batch that is larger comes whole. */
+  readonly maxBytes: number;
+}
+
+/**
+ * One fetch of one partition, for who reads as fast as somebody else takes it: only committed transactions.
+ * @returns the records, and where reading goes on; that is `from` where nothing is committed beyond it.
+ * @throws ReachflowError as `readPartition`, without `READ_STALLED`.
+ */
+export async function readChunk(
+  client: KafkaClient,
+  { topic, partition, from, maxBytes }: ReadChunkOptions,
+): Promise<FetchedRecords> {
+  const { cluster, release } = leaseCluster(client);
+  const position = { topic: client.physical(topic), partition, from };
+  const limits = { maxWaitMs: 10, maxBytes, partitionMaxBytes: maxBytes };
+  try {
+    return decodeRecords(await fetchFrom(cluster, position, limits));
+  } catch (error) {
+    if (error instanceof ReachflowError) throw error;
+    throw kafkaUnavailable(`${topic}[${partition}] cannot be read`, error);
+  } finally {
+    release();
+  }
 }
 
 type Decode<R> = (fetched: FetchedPartition) => FetchedRecords<R>;
@@ -149,13 +182,14 @@ async function readStretch<R extends KafkaRecord>(
 
 async function fetchFrom(
   cluster: KafkaCluster,
-  position: { readonly topic: string; readonly partition: number; readonly from: bigint },
+  position: FetchPosition,
+  limits: FetchLimits = LIMITS,
 ): Promise<FetchedPartition> {
   const { topic, partition, from } = position;
   return cluster.retrying({ timeoutMs: FETCH_TIMEOUT_MS, pauseMs: 20 }, async () => {
     try {
       const leader = await cluster.leader(topic, partition);
-      const [fetched] = await fetchPartitions(cluster, leader, [position], LIMITS);
+      const [fetched] = await fetchPartitions(cluster, leader, [position], limits);
       const code = fetched?.code ?? CODE.unknownTopicOrPartition;
       if (code === CODE.offsetOutOfRange) throw outOfRange(topic, partition, from);
       if (fetched === undefined || code !== 0) throw protocolError(code);

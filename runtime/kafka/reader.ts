@@ -5,7 +5,7 @@ import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import { KafkaCluster } from './cluster.ts';
 import { decodeRecords, type FetchedPartition, fetchPartitions } from './fetch.ts';
 import { protocolError } from './kafkajs-internals.ts';
-import { requestOffsets } from './partition-offsets.ts';
+import { type PartitionOffsets, requestOffsets } from './partition-offsets.ts';
 import { CODE, isTransient } from './protocol-errors.ts';
 import type { KafkaRecord } from './record.ts';
 
@@ -14,10 +14,14 @@ export interface ReadOptions {
   readonly topic: string;
   /** Only these partitions; all when absent. */
   readonly partitions?: readonly number[];
+  /** Where to begin, of a partition that reaches from `low` to `high`; at its beginning when absent. */
+  readonly start?: (partition: number, offsets: PartitionOffsets) => bigint;
   /** Called in offset order within a partition. What it throws ends the read. */
   readonly onRecord: (record: KafkaRecord, partition: number) => void;
   /** After a batch's records; the next batch of the partition waits for it. */
   readonly onBatch?: () => Promise<void>;
+  /** Reading of a partition goes on at `nextOffset`: behind a batch, and behind markers and aborted transactions. */
+  readonly onPosition?: (partition: number, nextOffset: bigint) => void;
 }
 
 /** `followTopic` goes on for long: it has to say when it cannot. */
@@ -45,7 +49,7 @@ const LIMITS = { maxWaitMs: 100, maxBytes: 16_777_216, partitionMaxBytes: 4_194_
 const MAX_FAILURES = 300;
 
 /**
- * Reads a topic from its beginning and goes on reading until stopped: only committed transactions, from the leaders
+ * Reads a topic from its beginning, or from `start`, and goes on reading until stopped: only committed transactions, from the leaders
  * of its partitions, without a consumer group.
  * @throws ReachflowError `KAFKA_UNAVAILABLE` when the broker or the topic is away.
  */
@@ -120,11 +124,13 @@ class Follower implements TopicFollower {
     const wanted = this.#options.partitions ?? all;
     const sources = wanted.map((partition) => ({ topic: this.#topic, partition }));
     const offsets = await requestOffsets(this.#cluster, sources);
-    for (const [i, { low, high, lastStable }] of offsets.entries()) {
+    for (const [i, found] of offsets.entries()) {
+      const { low, high, lastStable } = found;
       const partition = wanted[i] ?? 0;
+      const start = this.#options.start?.(partition, found) ?? low;
       this.#stable.set(partition, lastStable);
-      this.#next.set(partition, low);
-      if (high > low) this.#ends.set(partition, high);
+      this.#next.set(partition, start);
+      if (high > start) this.#ends.set(partition, high);
     }
   }
 
@@ -196,6 +202,7 @@ class Follower implements TopicFollower {
     }
     this.#next.set(partition, nextOffset);
     if (records.length > 0) await this.#options.onBatch?.();
+    this.#options.onPosition?.(partition, nextOffset);
     this.#movedAt = performance.now();
     if (nextOffset >= (this.#ends.get(partition) ?? nextOffset + 1n)) this.#ends.delete(partition);
     this.#advanced();

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http';
-import { type ErrorDomain, ReachflowError } from '../../runtime/errors.ts';
+import { type ErrorDomain, ReachflowError } from '../errors.ts';
 
 export interface ProblemOptions {
   readonly status: number;

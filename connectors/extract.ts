@@ -1,5 +1,5 @@
-import type { ReceivedEvent } from './events.ts';
-import type { WebhookSource } from './source-config.ts';
+import type { EventSource } from './event-source.ts';
+import { rawText } from './exact-json.ts';
 
 /** What a record needs to know of its payload. */
 export interface PayloadFacts {
@@ -27,7 +27,7 @@ export function atPointer(value: unknown, pointer: string): unknown {
     if (typeof at !== 'object' || at === null || !Object.hasOwn(at, name)) return undefined;
     at = (at as Readonly<Record<string, unknown>>)[name];
   }
-  return at;
+  return rawText(at);
 }
 
 /**
@@ -58,6 +58,12 @@ function timeAt(value: unknown, pointer: string | undefined): number | undefined
   return Math.round(found < FIRST_MILLISECONDS ? found * 1_000 : found);
 }
 
+/** A payload, and the CloudEvent that it came in, if it did. */
+export interface GivenPayload {
+  readonly value: unknown;
+  readonly cloudEvent?: { readonly data?: unknown } | undefined;
+}
+
 /** What the request as a whole says, for all of its events. */
 export interface RequestFacts {
   readonly eventType: string | undefined;
@@ -75,8 +81,8 @@ export interface RequestFacts {
  * `type`, `subject` and `time` say the rest.
  */
 export function extractFacts(
-  source: WebhookSource,
-  { value, cloudEvent }: Pick<ReceivedEvent, 'value' | 'cloudEvent'>,
+  source: EventSource,
+  { value, cloudEvent }: GivenPayload,
   request: RequestFacts,
 ): PayloadFacts {
   const payload = cloudEvent === undefined ? value : cloudEvent.data;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { webhookConfigSchema } from './config.ts';
 import { atPointer, extractFacts } from './extract.ts';
-import type { WebhookSource } from './source-config.ts';
+import { webhookConfigSchema } from './webhook/config.ts';
+import type { WebhookSource } from './webhook/source-config.ts';
 
 function source(fields: Record<string, unknown>): WebhookSource {
   const secrets = ['at-least-sixteen-characters'];
