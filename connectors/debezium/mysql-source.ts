@@ -1,5 +1,5 @@
 import { type Connection, createConnection, type RowDataPacket } from 'mysql2/promise';
-import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import { errorCode } from '../../runtime/errors.ts';
 import type { CaptureConfig } from './config.ts';
 import { type BinlogRequirements, mysqlProblems, readBinlogFacts } from './mysql-check.ts';
 import { mysqlAddress, serverIdOf } from './mysql-settings.ts';
@@ -11,6 +11,7 @@ import {
   refuseProblems,
   signalTableSql,
   slotLost,
+  sourceFailure,
 } from './source.ts';
 
 /** Codes by which a server refuses whoever asks, until somebody changes it. */
@@ -42,19 +43,10 @@ async function withMysql<T>(
     client = await createConnection({ ...address, connectTimeout: 5_000 });
     return await work(client);
   } catch (error) {
-    if (error instanceof ReachflowError) throw error;
-    const refused = REFUSALS.has(errorCode(error) ?? '');
-    throw new ReachflowError(
-      `the source database ${refused ? 'refused' : 'does not answer'}: ${errorMessage(error)}`,
-      {
-        code: refused ? 'CDC_SOURCE_REFUSED' : 'CDC_SOURCE_UNAVAILABLE',
-        domain: refused ? 'user' : 'external',
-        retry: refused ? 'none' : 'backoff',
-        hint: refused
-          ? 'Check user, password and grants of the source URL.'
-          : 'Is it running, and is the source URL right?',
-        cause: error,
-      },
+    throw sourceFailure(
+      error,
+      REFUSALS.has(errorCode(error) ?? ''),
+      'user, password and grants of the source URL',
     );
   } finally {
     await client?.end().catch(() => undefined);

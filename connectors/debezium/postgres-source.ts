@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import { errorCode, ReachflowError } from '../../runtime/errors.ts';
 import type { CaptureConfig } from './config.ts';
 import type { CaptureNames } from './names.ts';
 import { type CaptureRequirements, postgresProblems, readFacts } from './postgres-check.ts';
@@ -12,6 +12,7 @@ import {
   refuseProblems,
   signalTableSql,
   slotLost,
+  sourceFailure,
 } from './source.ts';
 
 const RELEASE_POLL_MS = 250;
@@ -52,19 +53,10 @@ async function withPostgres<T>(
     await client.connect();
     return await work(client);
   } catch (error) {
-    if (error instanceof ReachflowError) throw error;
-    const refused = isRefusal(error);
-    throw new ReachflowError(
-      `the source database ${refused ? 'refused' : 'does not answer'}: ${errorMessage(error)}`,
-      {
-        code: refused ? 'CDC_SOURCE_REFUSED' : 'CDC_SOURCE_UNAVAILABLE',
-        domain: refused ? 'user' : 'external',
-        retry: refused ? 'none' : 'backoff',
-        hint: refused
-          ? 'Check user, password, database and rights of the source URL.'
-          : 'Is it running, and is the source URL right?',
-        cause: error,
-      },
+    throw sourceFailure(
+      error,
+      isRefusal(error),
+      'user, password, database and rights of the source URL',
     );
   } finally {
     await client.end().catch(() => undefined);

@@ -1,4 +1,4 @@
-import { ReachflowError } from '../../runtime/errors.ts';
+import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 
 /** One thing that is wrong, and what to do about it: SQL, or a sentence. */
 export interface SourceProblem {
@@ -74,6 +74,25 @@ export function noSignalTable(table: string | undefined): ReachflowError {
       code: 'CDC_SIGNAL_TABLE',
       domain: 'user',
       hint: 'Set debezium.signalTable, then `reachflow connectors apply`: it makes the table and tells the connector.',
+    },
+  );
+}
+
+/**
+ * What connecting to a source, or asking it, failed with.
+ * @param refused whether it said no, until somebody changes something: otherwise it is away.
+ * @param check what to look at when it refused.
+ */
+export function sourceFailure(error: unknown, refused: boolean, check: string): ReachflowError {
+  if (error instanceof ReachflowError) return error;
+  return new ReachflowError(
+    `the source database ${refused ? 'refused' : 'does not answer'}: ${errorMessage(error)}`,
+    {
+      code: refused ? 'CDC_SOURCE_REFUSED' : 'CDC_SOURCE_UNAVAILABLE',
+      domain: refused ? 'user' : 'external',
+      retry: refused ? 'none' : 'backoff',
+      hint: refused ? `Check ${check}.` : 'Is it running, and is the source URL right?',
+      cause: error,
     },
   );
 }

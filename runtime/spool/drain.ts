@@ -1,7 +1,6 @@
 import type { KafkaClient } from '../kafka/client.ts';
 import type { EpochBatches } from '../kafka/epoch-batches.ts';
-import { EpochProducer } from '../kafka/epoch-producer.ts';
-import { GroupOffsets } from '../kafka/group-offsets.ts';
+import { PositionedProducer } from '../kafka/positioned-producer.ts';
 import { decodeSpooled } from './record.ts';
 import type { StoredRecord } from './segment-format.ts';
 import type { LogPosition, SealedSegment, SegmentLog } from './segment-log.ts';
@@ -24,32 +23,27 @@ const MAX_EPOCH_RECORDS = 5_000;
  */
 export class Drain {
   readonly #options: DrainOptions;
-  readonly #producer: EpochProducer;
-  readonly #group: string;
+  readonly #producer: PositionedProducer;
   readonly #prepared = new Set<string>();
   #drained = 0;
 
-  private constructor(options: DrainOptions, producer: EpochProducer) {
+  private constructor(options: DrainOptions, producer: PositionedProducer) {
     this.#options = options;
     this.#producer = producer;
-    this.#group = groupOf(options.log);
   }
 
   /** Trims what was drained before. @throws ReachflowError `KAFKA_UNAVAILABLE` (retry: backoff). */
   static async open(options: DrainOptions): Promise<Drain> {
     const { client, log, topic } = options;
-    const producer = await EpochProducer.open(client, groupOf(log));
-    const offsets = new GroupOffsets(client, groupOf(log));
+    const producer = await PositionedProducer.open(client, { name: `spool.${log.id}`, topic });
+    const { start } = producer;
     try {
-      const [committed] = await offsets.read([{ topic, partition: 0 }]);
-      if (committed?.offset !== undefined)
-        await log.trim({ segment: committed.metadata, index: Number(committed.offset) });
+      if (start !== undefined)
+        await log.trim({ segment: start.metadata, index: Number(start.next) });
       return new Drain(options, producer);
     } catch (error) {
       await producer.close();
       throw error;
-    } finally {
-      offsets.close();
     }
   }
 
@@ -138,17 +132,9 @@ export class Drain {
   }
 
   async #commit(batches: EpochBatches, { segment, index }: LogPosition): Promise<void> {
-    const { log, topic } = this.#options;
     const { count } = batches;
-    await this.#producer.commit(batches, [
-      { group: this.#group, topic, partition: 0, nextOffset: BigInt(index), metadata: segment },
-    ]);
+    await this.#producer.commit(batches, { next: BigInt(index), metadata: segment });
     this.#drained += count;
-    await log.trim({ segment, index });
+    await this.#options.log.trim({ segment, index });
   }
-}
-
-/** Also its transactional id. */
-function groupOf({ id }: SegmentLog): string {
-  return `spool.${id}`;
 }

@@ -3,14 +3,13 @@ import {
   deliveryIdMissing,
   headerToken,
   hmacSha256,
-  MAX_SIGNATURES,
-  parseSha256Hex,
   type SignatureScheme,
   signatureMismatch,
   signatureMissing,
   signedId,
   timestampFault,
 } from './scheme.ts';
+import { parseTimestampedHeader, TIMESTAMPED_FORM } from './timestamped-header.ts';
 
 /**
  * Reachflow's generic scheme, for senders that have none of their own:
@@ -27,34 +26,6 @@ const SIGNATURE_HEADER = 'x-reachflow-signature';
 const DELIVERY_HEADER = 'x-reachflow-delivery';
 const EVENT_HEADER = 'x-reachflow-event';
 
-interface SignatureHeader {
-  /** As it was signed, digit by digit. */
-  readonly timestamp: string;
-  readonly signatures: readonly Buffer[];
-}
-
-function parseSignatureHeader(value: string | string[] | undefined): SignatureHeader | undefined {
-  if (typeof value !== 'string' || value.length > 1_024) return undefined;
-  let timestamp: string | undefined;
-  const signatures: Buffer[] = [];
-  for (const part of value.split(',')) {
-    const field = part.trim();
-    const equals = field.indexOf('=');
-    const name = field.slice(0, Math.max(equals, 0));
-    const text = field.slice(equals + 1);
-    if (name === 't') {
-      if (timestamp !== undefined || !/^\d{1,12}$/.test(text)) return undefined;
-      timestamp = text;
-    } else if (name === 'v1') {
-      const signature = parseSha256Hex(text);
-      if (signature === undefined || signatures.length === MAX_SIGNATURES) return undefined;
-      signatures.push(signature);
-    }
-    // Other fields are ignored: a later version of the scheme may add its own.
-  }
-  return timestamp === undefined || signatures.length === 0 ? undefined : { timestamp, signatures };
-}
-
 /** What is signed before the body. */
 function signedPrefix(timestamp: string, deliveryId: string, eventType = ''): string {
   return `${timestamp}.${deliveryId}.${eventType}.`;
@@ -64,9 +35,9 @@ export const hmacScheme: SignatureScheme = {
   name: 'hmac',
   signatureHeader: SIGNATURE_HEADER,
   verify({ headers, rawBody, secrets, nowMs, windowMs }) {
-    const header = parseSignatureHeader(headers[SIGNATURE_HEADER]);
+    const header = parseTimestampedHeader(headers[SIGNATURE_HEADER]);
     if (header === undefined) {
-      return signatureMissing(SIGNATURE_HEADER, 't=<unix seconds>,v1=<64 hex digits>');
+      return signatureMissing(SIGNATURE_HEADER, TIMESTAMPED_FORM);
     }
     const { timestamp, signatures } = header;
     const deliveryId = signedId(headers, DELIVERY_HEADER);

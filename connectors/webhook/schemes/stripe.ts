@@ -1,14 +1,12 @@
 import {
   anySignatureMatches,
   hmacSha256,
-  MAX_SIGNATURES,
-  parseSha256Hex,
-  parseUnixSeconds,
   type SignatureScheme,
   signatureMismatch,
   signatureMissing,
   timestampFault,
 } from './scheme.ts';
+import { parseTimestampedHeader, TIMESTAMPED_FORM } from './timestamped-header.ts';
 
 /**
  * Stripe's scheme: `stripe-signature: t=<unix seconds>,v1=<hex>[,v1=<hex> …]`, each `v1` HMAC-SHA256 over `<t>.<raw body>`
@@ -20,38 +18,13 @@ import {
  */
 const SIGNATURE_HEADER = 'stripe-signature';
 
-interface SignatureHeader {
-  readonly timestamp: string;
-  readonly signatures: readonly Buffer[];
-}
-
-/** Of `t=…,v1=…`; undefined unless there is one timestamp and at least one signature. */
-function parseSignatureHeader(value: string | string[] | undefined): SignatureHeader | undefined {
-  if (typeof value !== 'string' || value.length > 1_024) return undefined;
-  let timestamp: string | undefined;
-  const signatures: Buffer[] = [];
-  for (const part of value.split(',')) {
-    const field = part.trim();
-    if (field.startsWith('t=')) {
-      if (timestamp !== undefined) return undefined;
-      timestamp = parseUnixSeconds(field.slice(2));
-      if (timestamp === undefined) return undefined;
-    } else if (field.startsWith('v1=')) {
-      const signature = parseSha256Hex(field.slice(3));
-      if (signature === undefined || signatures.length === MAX_SIGNATURES) return undefined;
-      signatures.push(signature);
-    }
-  }
-  return timestamp === undefined || signatures.length === 0 ? undefined : { timestamp, signatures };
-}
-
 export const stripeScheme: SignatureScheme = {
   name: 'stripe',
   signatureHeader: SIGNATURE_HEADER,
   verify({ headers, rawBody, secrets, nowMs, windowMs }) {
-    const header = parseSignatureHeader(headers[SIGNATURE_HEADER]);
+    const header = parseTimestampedHeader(headers[SIGNATURE_HEADER]);
     if (header === undefined) {
-      return signatureMissing(SIGNATURE_HEADER, 't=<unix seconds>,v1=<64 hex digits>');
+      return signatureMissing(SIGNATURE_HEADER, TIMESTAMPED_FORM);
     }
     const { timestamp, signatures } = header;
     if (!anySignatureMatches(signatures, secrets, `${timestamp}.`, rawBody)) {
