@@ -32,7 +32,7 @@ describe('webhooks while the broker is away', () => {
     own = await startOwnStack('broker-away');
     const { endpoints } = own;
     client = createKafkaClient(
-      kafkaConfigSchema.parse({ brokers: endpoints.kafka.brokers }),
+      kafkaConfigSchema.parse({ brokers: endpoints.kafka.brokers, ackTimeoutMs: 4_000 }),
       testLogger,
     );
     codec = new TopicCodec(createSchemaRegistryClient(endpoints.registry.url), client.physical);

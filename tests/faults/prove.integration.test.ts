@@ -48,7 +48,7 @@ describe('reachflow prove', { timeout: TIMEOUT_MS }, () => {
   }, 120_000);
 
   it('finds every store right after faults of workers, broker and stores', async () => {
-    const { code, output } = await reachflow(['prove', '--minutes', '1', '--dir', dir]);
+    const { code, output } = await reachflow(['prove', '--minutes', '0.6', '--dir', dir]);
     // All of it: the counts with their samples, the faults, and the seed.
     expect(code, output).toBe(0);
     expect(output).toContain('Proved for this run');

@@ -36,7 +36,6 @@ const plain = login('plain', plainUser);
 /** Every way in, by the name of its test. */
 const ways: [string, { make: (broker: SecureBroker) => Way }][] = [
   ['SCRAM-SHA-512 over TLS', login('scram-sha-512', scramUser)],
-  ['SCRAM-SHA-256 over TLS', login('scram-sha-256', scramUser)],
   ['PLAIN over TLS', plain],
   [
     'a certificate',

@@ -22,7 +22,7 @@ export const plainUser = { username: 'reachflow-plain', password: 'plain-secret'
 
 /** A Kafka that lets nobody in without a login over TLS, or a certificate. */
 export interface SecureBroker {
-  /** SASL_SSL: `scramUser` by SCRAM-SHA-256 or -512, `plainUser` by PLAIN. */
+  /** SASL_SSL: `scramUser` by SCRAM-SHA-512, `plainUser` by PLAIN. */
   readonly sasl: string;
   /** SSL that asks for a certificate. */
   readonly mutualTls: string;
@@ -93,10 +93,7 @@ function java(args: readonly string[]): [string, string[]] {
 
 async function format(config: string): Promise<void> {
   const { username, password } = scramUser;
-  const scram = ['SCRAM-SHA-256', 'SCRAM-SHA-512'].flatMap((mechanism) => [
-    '--add-scram',
-    `${mechanism}=[name=${username},password=${password}]`,
-  ]);
+  const scram = ['--add-scram', `SCRAM-SHA-512=[name=${username},password=${password}]`];
   const id = Buffer.from('secure-broker-01').toString('base64url');
   await run(...java(['kafka.tools.StorageTool', 'format', '-t', id, '-c', config, ...scram]));
 }
@@ -118,9 +115,8 @@ function properties(
     'controller.listener.names': 'CONTROLLER',
     'listener.security.protocol.map':
       'LOGIN:SASL_SSL,CERTIFICATE:SSL,INNER:PLAINTEXT,CONTROLLER:PLAINTEXT',
-    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-256,SCRAM-SHA-512',
+    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-512',
     'listener.name.login.plain.sasl.jaas.config': `${plain} user_${username}="${password}";`,
-    'listener.name.login.scram-sha-256.sasl.jaas.config': scram,
     'listener.name.login.scram-sha-512.sasl.jaas.config': scram,
     // A PEM key store is a file with the key and its certificates (KIP-651).
     'ssl.keystore.type': 'PEM',
