@@ -97,7 +97,7 @@ export function proveCommand(): Command {
     .description(
       'kill and freeze workers, broker and stores under load, then count what is missing, twice or out of order',
     )
-    .option('--minutes <n>', 'how long load and faults last', amountIn(1, 1_440), 2)
+    .option('--minutes <n>', 'how long load and faults last', amountIn(0.5, 1_440), 2)
     .option(
       '--seed <n>',
       'repeat the input and the faults of an earlier run',
