@@ -103,6 +103,9 @@ class Run {
         ...this.#env,
         REACHFLOW_STATE_DIR: `${dir}/prove/state-${worker}`,
         REACHFLOW_WEBHOOK_SPOOL_DIR: `${dir}/prove/spool`,
+        // Of several processes each spools for itself: events of a key that came to two of them lose their order (ADR 15),
+        // which is counted here.
+        REACHFLOW_WEBHOOK_SPOOL_ENABLED: String(workers === 1),
       }),
       logFile: (worker) => workerLogFile(dir, worker),
       onLoss: (worker, how) => say(`  worker ${worker} ended by itself: ${how.split('\n')[0]}`),

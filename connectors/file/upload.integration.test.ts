@@ -216,7 +216,12 @@ describe('a process that takes uploads and is killed', { timeout: 240_000 }, () 
     );
     processes.push(process);
     await process.ready();
-    const base = /"url":"(http:[^"]+)"[^\n]*taking uploads/.exec(process.log)?.[1] ?? '';
+    // Its log goes through a pipe and a file: what it says may come after it is ready.
+    let base = '';
+    await eventually('its log says where it takes uploads', () => {
+      base = /"url":"(http:[^"]+)"[^\n]*taking uploads/.exec(process.log)?.[1] ?? '';
+      return base !== '';
+    });
     return { process, base };
   }
 
