@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { changelogOf, dlqOf, type TopicName } from '../../schemas/topics.ts';
-import { errorMessage } from '../errors.ts';
+import { errorMessage, ReachflowError } from '../errors.ts';
 import { committedOffsets, deleteRecordsBefore } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
@@ -189,8 +189,13 @@ export class TaskOpener {
       opened === undefined ? {} : { epoch: opened.counters.epochs + 1 },
     );
     try {
-      const { inputs, logs } = await committed;
+      let { inputs, logs } = await committed;
       signal.throwIfAborted();
+      if (isUndecided(logs.get(partition))) {
+        ownLogger.warn('an earlier owner of this task has left a transaction open: it is aborted');
+        ({ inputs, logs } = await this.#discardLeftovers(producer, partition));
+        signal.throwIfAborted();
+      }
       const sources = (inputs.get(partition) ?? []).map((input) =>
         inputPosition(input, this.#group, ownLogger),
       );
@@ -202,6 +207,37 @@ export class TaskOpener {
       await (opened ?? producer).close();
       throw error;
     }
+  }
+
+  /**
+   * Nobody but its task writes a changelog's partition: what is undecided there after fencing is left over, and so may be
+   * what the same transaction wrote elsewhere.
+   * @returns what is committed, read anew. @throws ReachflowError `TRANSACTION_HANGS` (retry: backoff), or as `commit`.
+   */
+  async #discardLeftovers(producer: EpochProducer, partition: number): Promise<Committed> {
+    const { sub, pipeline } = this.#options;
+    const written = [
+      ...sinksOf(sub).map(({ topic }) => topic),
+      ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
+    ];
+    const outputs = [...new Set(written)];
+    await producer.prepare(outputs);
+    const everywhere = outputs.flatMap((topic) =>
+      Array.from({ length: producer.partitionCount(topic) }, (_, at) => ({ topic, partition: at })),
+    );
+    const own = { topic: this.#changelog, partition };
+    await producer.discardLeftovers([own, ...everywhere], this.#group);
+    const committed = await this.#committed([partition]);
+    if (!isUndecided(committed.logs.get(partition))) return committed;
+    throw new ReachflowError(
+      `${this.#changelog}[${partition}] has a transaction that does not end`,
+      {
+        code: 'TRANSACTION_HANGS',
+        domain: 'external',
+        retry: 'backoff',
+        hint: 'See KIP-664: `kafka-transactions.sh find-hanging` finds it, `abort` ends it.',
+      },
+    );
   }
 
   /** With its state restored; what it is not given stays the caller's to close. */
@@ -266,4 +302,8 @@ export class TaskOpener {
     await readTables(this.#options.client, this.#options.sub, task, signal);
     signal.throwIfAborted();
   }
+}
+
+function isUndecided(log: PartitionOffsets | undefined): boolean {
+  return log !== undefined && log.lastStable < log.high;
 }
