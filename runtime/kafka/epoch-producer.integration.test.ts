@@ -90,6 +90,25 @@ describe('EpochProducer on a real broker', () => {
     expect(await valuesOf(out)).toEqual(['kept']);
   });
 
+  it('ends what was left open under its id, where fencing has not, before it writes', async () => {
+    const out = await topic('left-open', 2);
+    const producer = await EpochProducer.open(client, 'left-open');
+    await producer.prepare([out]);
+    const left = producer.begin();
+    left.append(out, 1, 'k', Buffer.from('left over'), 1);
+    await producer.flush(left);
+    expect(await partitionOffsets(client, out, 1)).toMatchObject({ high: 1n, lastStable: 0n });
+    const everywhere = [0, 1].map((partition) => ({ topic: out, partition }));
+    await producer.discardLeftovers(everywhere, 'g');
+    await expect
+      .poll(async () => partitionOffsets(client, out, 1))
+      .toMatchObject({ high: 2n, lastStable: 2n });
+    await send(producer, out, ['own']);
+    await producer.close();
+    expect(await valuesOf(out, 0)).toEqual(['own']);
+    expect(await valuesOf(out, 1)).toEqual([]);
+  });
+
   it('fences the earlier owner of an id; its open transaction leaves nothing behind', async () => {
     const out = await topic('fenced');
     const first = await EpochProducer.open(client, 'fenced');
