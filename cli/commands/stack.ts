@@ -35,7 +35,8 @@ interface Settings {
   readonly dir: string;
   readonly cacheDir: string;
   readonly endpoints: StackEndpoints;
-  readonly access: EngineAccess;
+  /** Your own engines only: nothing else needs what it reads. */
+  readonly access?: EngineAccess;
 }
 
 async function settingsOf(options: CommonOptions): Promise<Settings> {
@@ -43,12 +44,13 @@ async function settingsOf(options: CommonOptions): Promise<Settings> {
     options.config === undefined ? {} : { file: options.config },
   );
   const { stack } = config;
+  const engine = options.engine ?? stack.engine;
   return {
-    engine: options.engine ?? stack.engine,
+    engine,
     dir: resolve(options.dir ?? stack.dir),
     cacheDir: resolve(stack.cacheDir),
     endpoints: endpointsOf(config),
-    access: accessOf(config),
+    ...(engine === 'external' ? { access: accessOf(config) } : {}),
   };
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { BatchQueue } from './batching-publisher.ts';
+import { sendFailed } from './idempotent-producer.ts';
 import { protocolError } from './kafkajs-internals.ts';
 import { CODE } from './protocol-errors.ts';
 import type { OutgoingRecord } from './record.ts';
@@ -30,7 +31,8 @@ describe('BatchQueue', () => {
 
   it('fails only the record that is larger than its topic takes', async () => {
     const queue = new BatchQueue(limits, async (records) => {
-      if (records.some(({ key }) => key === 'large')) throw protocolError(CODE.messageTooLarge);
+      if (records.some(({ key }) => key === 'large'))
+        throw sendFailed(protocolError(CODE.messageTooLarge));
     });
     const keys = ['a', 'large', 'b'];
     const settled = await Promise.allSettled(keys.map((key) => queue.add(record(key))));

@@ -4,7 +4,6 @@ import { errorCode, ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import type { KafkaConfig } from './config.ts';
 import { IdempotentProducer } from './idempotent-producer.ts';
-import { isTooLarge } from './protocol-errors.ts';
 import type { Publication, Publisher } from './publisher.ts';
 import { type OutgoingRecord, recordBytes } from './record.ts';
 
@@ -190,8 +189,7 @@ export class BatchQueue {
       await this.#send(batch.map(({ record }) => record));
       for (const { resolve } of batch) resolve();
     } catch (error) {
-      if (isTooLarge(error) || errorCode(error) === 'RECORD_TOO_LARGE')
-        return this.#deliverEach(batch, error);
+      if (errorCode(error) === 'RECORD_TOO_LARGE') return this.#deliverEach(batch, error);
       const failure =
         error instanceof ReachflowError && error.retry === 'backoff'
           ? error

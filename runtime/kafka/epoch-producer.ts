@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { errorMessage, ReachflowError } from '../errors.ts';
 import { type KafkaClient, kafkaUnavailable } from './client.ts';
 import { type ClusterLease, leaseProducerCluster } from './cluster-lease.ts';
-import { EpochBatches, type PartitionBatches } from './epoch-batches.ts';
+import { EpochBatches } from './epoch-batches.ts';
 import type { Broker, TransactionIdentity } from './kafkajs-internals.ts';
 import { partitionOfKey } from './murmur2.ts';
 import { PartitionWriter, type ProducerIdentity } from './produce.ts';
 import { isFenced, isTooLarge, isUnreachable } from './protocol-errors.ts';
+import type { TopicPartition } from './record.ts';
 
 /** Position of a group that is committed with an epoch; logical names. */
 export interface EpochOffset {
@@ -189,20 +190,10 @@ export class EpochProducer {
    * Call before anything is written; all topics must be prepared.
    * @throws as `commit`.
    */
-  async discardLeftovers(
-    partitions: readonly { readonly topic: string; readonly partition: number }[],
-    group: string,
-  ): Promise<void> {
-    const { physical } = this.#client;
-    const groupId = physical(group);
-    const topics = [...Map.groupBy(partitions, ({ topic }) => topic)].map(([topic, own]) => ({
-      topic: physical(topic),
-      partitions: own.map(({ partition }) => partition),
-    }));
+  async discardLeftovers(partitions: readonly TopicPartition[], group: string): Promise<void> {
     await this.#exclusively(this.begin(), async () => {
-      this.#state = 'open';
-      await this.#step((broker, identity) => broker.addPartitionsToTxn({ ...identity, topics }));
-      await this.#step((broker, identity) => broker.addOffsetsToTxn({ ...identity, groupId }));
+      await this.#addPartitions(partitions);
+      await this.#addGroup(this.#client.physical(group));
       await this.#end(false);
     });
   }
@@ -261,7 +252,7 @@ export class EpochProducer {
     );
   }
 
-  async #addPartitions(partitions: readonly PartitionBatches[]): Promise<void> {
+  async #addPartitions(partitions: readonly TopicPartition[]): Promise<void> {
     const { physical } = this.#client;
     const missing = partitions.filter((p) => !this.#added.has(`${p.topic}/${p.partition}`));
     if (missing.length === 0) return;
@@ -274,13 +265,18 @@ export class EpochProducer {
     for (const { topic, partition } of missing) this.#added.add(`${topic}/${partition}`);
   }
 
+  /** @param groupId as the brokers know it. */
+  async #addGroup(groupId: string): Promise<void> {
+    this.#state = 'open';
+    await this.#step((broker, identity) => broker.addOffsetsToTxn({ ...identity, groupId }));
+  }
+
   async #sendOffsets(offsets: readonly EpochOffset[]): Promise<void> {
     const { physical } = this.#client;
     const { cluster } = this.#lease;
     for (const [group, own] of Map.groupBy(offsets, ({ group }) => group)) {
       const groupId = physical(group);
-      this.#state = 'open';
-      await this.#step((broker, identity) => broker.addOffsetsToTxn({ ...identity, groupId }));
+      await this.#addGroup(groupId);
       const topics = [...Map.groupBy(own, ({ topic }) => topic)].map(([topic, positions]) => ({
         topic: physical(topic),
         partitions: positions.map(({ partition, nextOffset, metadata = null }) => ({

@@ -114,7 +114,8 @@ export class IdempotentProducer {
   }
 }
 
-function sendFailed(error: unknown): ReachflowError {
+/** What `send` throws for what a broker, or the way to it, answered. */
+export function sendFailed(error: unknown): ReachflowError {
   if (!isTooLarge(error)) return kafkaUnavailable('no broker acknowledged the record', error);
   return new ReachflowError('the brokers do not take a record of this size', {
     code: 'RECORD_TOO_LARGE',

@@ -115,16 +115,22 @@ export class TaskOpener {
 
   /** What the topics that tasks write take, as it was when the first of them was opened. */
   #outputLimits(): Promise<ReadonlyMap<string, number>> {
-    const { client, sub, pipeline } = this.#options;
-    const topics = [
-      ...sinksOf(sub).map(({ topic }) => topic),
-      ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
-    ];
-    this.#limits ??= topicLimits(client, [...new Set(topics)]).catch((error: unknown) => {
+    this.#limits ??= topicLimits(this.#options.client, this.#outputs()).catch((error: unknown) => {
       this.#limits = undefined;
       throw error;
     });
     return this.#limits;
+  }
+
+  /** Topics that tasks write, changelog apart. */
+  #outputs(): string[] {
+    const { sub, pipeline } = this.#options;
+    return [
+      ...new Set([
+        ...sinksOf(sub).map(({ topic }) => topic),
+        ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
+      ]),
+    ];
   }
 
   async #committed(partitions: readonly number[]): Promise<Committed> {
@@ -215,12 +221,7 @@ export class TaskOpener {
    * @returns what is committed, read anew. @throws ReachflowError `TRANSACTION_HANGS` (retry: backoff), or as `commit`.
    */
   async #discardLeftovers(producer: EpochProducer, partition: number): Promise<Committed> {
-    const { sub, pipeline } = this.#options;
-    const written = [
-      ...sinksOf(sub).map(({ topic }) => topic),
-      ...sourcesOf(sub).map(({ topic }) => dlqOf(topic, pipeline)),
-    ];
-    const outputs = [...new Set(written)];
+    const outputs = this.#outputs();
     await producer.prepare(outputs);
     const everywhere = outputs.flatMap((topic) =>
       Array.from({ length: producer.partitionCount(topic) }, (_, at) => ({ topic, partition: at })),
