@@ -1,6 +1,6 @@
 # Kafka Connect with Debezium and our Avro converter, from the same poms and sources as the embedded stack.
 # Build context: compose/
-ARG KAFKA_IMAGE=apache/kafka:4.3.1
+ARG KAFKA_IMAGE=apache/kafka:4.2.1
 
 FROM ${KAFKA_IMAGE} AS kafka
 

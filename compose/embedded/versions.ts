@@ -5,9 +5,9 @@ import type { ComponentName } from '../types.ts';
  * holds these against them.
  */
 export const embeddedVersions = {
-  kafka: '4.3.1',
+  kafka: '4.2.1',
   registry: 'Apicurio 3.0.9',
-  connect: '4.3.1, Debezium 3.7.0',
+  connect: '4.2.1, Debezium 3.7.0',
   postgres: '18.4',
   clickhouse: '26.7',
   elasticsearch: '9.5.3',

@@ -2,9 +2,9 @@ import { type AddressInfo, createServer } from 'node:net';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { topicPartitions } from './admin.ts';
-import { checkBrokerSupport } from './broker-support.ts';
+import { checkBrokerSupport, warnOfLostMarkers } from './broker-support.ts';
 import { createKafkaClient } from './client.ts';
-import { kafkaConfigSchema } from './config.ts';
+import { type KafkaConfig, kafkaConfigSchema } from './config.ts';
 import { WireWriter } from './wire.ts';
 
 /** Highest versions that brokers of these releases announce, by API key, as far as the checks look at them; newer ones add more. */
@@ -83,5 +83,20 @@ describe('a broker', () => {
       message: expect.stringContaining(address),
     });
     close();
+  });
+
+  it('that may lose transaction markers is warned of, once, unless told not to', () => {
+    const told = (highest: number, config: Partial<KafkaConfig> = {}) => {
+      const lines: string[] = [];
+      const stream = { write: (line: string) => void lines.push(line) };
+      const options = kafkaConfigSchema.parse({ brokers: ['b:9092'], ...config });
+      const client = createKafkaClient(options, pino({ level: 'warn' }, stream));
+      for (const _ of [1, 2])
+        warnOfLostMarkers(client, versions({ ...KAFKA_2_5, 35: highest }), 'b:9092');
+      return lines.filter((line) => line.includes('KAFKA-20734'));
+    };
+    expect(told(4)).toHaveLength(0);
+    expect(told(5)).toHaveLength(1);
+    expect(told(5, { warnOfLostMarkers: false })).toHaveLength(0);
   });
 });

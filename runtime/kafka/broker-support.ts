@@ -1,4 +1,5 @@
 import { ReachflowError } from '../errors.ts';
+import type { KafkaClient } from './client.ts';
 import type { Broker } from './kafkajs-internals.ts';
 import { FETCH, METADATA, PRODUCE } from './wire.ts';
 
@@ -63,5 +64,32 @@ export function checkBrokerSupport(versions: Broker['versions'], address: string
       domain: 'user',
       hint: `Reachflow needs Kafka ${OLDEST} or newer, or a broker that speaks its protocol: docs/guides/deploy.md.`,
     },
+  );
+}
+
+/** DescribeLogDirs got its version 5 with Kafka 4.3: brokers do not tell their version, only what they speak. */
+const DESCRIBE_LOG_DIRS = { key: 35, since43: 5 };
+const warned = new WeakSet<KafkaClient>();
+
+/**
+ * Warns, once for a client, of a broker that may lose the end of a transaction: Kafka 4.3.0 and 4.3.1 write no marker to
+ * a partition that has no leader when the transaction ends, and take it for ended (KAFKA-20734). What was aborted may then
+ * be committed with the next transaction, and what was committed may be aborted.
+ * @param versions as KafkaJS keeps them; null before they are known.
+ */
+export function warnOfLostMarkers(
+  client: KafkaClient,
+  versions: Broker['versions'],
+  address: string,
+): void {
+  const { key, since43 } = DESCRIBE_LOG_DIRS;
+  if (!client.config.warnOfLostMarkers || warned.has(client)) return;
+  if ((versions?.[key]?.maxVersion ?? 0) < since43) return;
+  warned.add(client);
+  client.logger.warn(
+    { broker: address },
+    'this broker speaks the protocol of Kafka 4.3: 4.3.0 and 4.3.1 lose transaction markers of partitions without a ' +
+      'leader (KAFKA-20734), and with them exactly-once. Use 4.2.1 or a version with the fix; then ' +
+      'kafka.warnOfLostMarkers: false silences this.',
   );
 }

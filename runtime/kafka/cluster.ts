@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { checkBrokerSupport } from './broker-support.ts';
+import { checkBrokerSupport, warnOfLostMarkers } from './broker-support.ts';
 import { BufferPool } from './buffer-pool.ts';
 import type { KafkaClient } from './client.ts';
 import {
@@ -30,6 +30,8 @@ interface RetryOptions {
   readonly maxPauseMs?: number;
   /** Once it is aborted, nothing is tried again. */
   readonly signal?: AbortSignal | undefined;
+  /** True for a request that must not be sent again once the broker may have it (`mayHaveArrived`). */
+  readonly once?: boolean;
 }
 
 /** Batches of the producers that share these connections share what lies unused, too. */
@@ -53,6 +55,8 @@ export class KafkaCluster {
   readonly #brokers = new Map<number, Promise<Broker>>();
   readonly #opened = new WeakSet<Connection>();
   readonly #connecting = new WeakMap<Connection, Promise<unknown>>();
+  /** What requests failed with that had a connection, and lost it before they were answered. */
+  readonly #unanswered = new WeakSet<object>();
   /** Leader of each partition by topic; -1 where there is none. */
   readonly #leaders = new Map<string, readonly number[]>();
   readonly #coordinators = new Map<string, number>();
@@ -264,10 +268,16 @@ export class KafkaCluster {
         const until = protocolCode(error) === CODE.unknownTopicOrPartition ? unknownEnd : end;
         const isOver = this.#closed || options.signal?.aborted === true;
         if (!isTransient(error) || isOver || performance.now() + pause > until) throw error;
+        if (options.once === true && this.mayHaveArrived(error)) throw error;
         if (isUnreachable(error)) pause = Math.max(pause, RECONNECT_MS);
       }
       await delay(pause);
     }
+  }
+
+  /** True when a request failed unanswered: the broker may have it, and may still come to carry it out. */
+  mayHaveArrived(error: unknown): boolean {
+    return typeof error === 'object' && error !== null && this.#unanswered.has(error);
   }
 
   async #use<T>(
@@ -286,9 +296,18 @@ export class KafkaCluster {
     }
     try {
       await this.#connect(connection);
-      return await send(broker, connection);
+      return await this.#sent(send(broker, connection));
     } catch (error) {
       if (isConnectionError(error)) await this.#dropIf(nodeId, broker);
+      throw error;
+    }
+  }
+
+  async #sent<T>(answer: Promise<T>): Promise<T> {
+    try {
+      return await answer;
+    } catch (error) {
+      if (isConnectionError(error)) this.#unanswered.add(error as object);
       throw error;
     }
   }
@@ -313,7 +332,9 @@ export class KafkaCluster {
     const broker = this.#pool.createBroker({ connectionPool, logger, nodeId, versions: null });
     try {
       await broker.connect();
-      checkBrokerSupport(broker.versions, `${address.host}:${address.port}`);
+      const where = `${address.host}:${address.port}`;
+      checkBrokerSupport(broker.versions, where);
+      warnOfLostMarkers(this.#client, broker.versions, where);
       this.#opened.add(connectionPool.pool[0]);
     } catch (error) {
       // It may have another address by now: metadata will tell.

@@ -100,6 +100,12 @@ export const kafkaConfigSchema = z.strictObject({
     .min(6_000)
     .default(10_000)
     .describe('How long a dead worker keeps its partitions before others take them over, ms.'),
+  warnOfLostMarkers: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Warn of brokers that speak the protocol of Kafka 4.3, two of whose versions lose transaction markers (KAFKA-20734); false for one that has the fix.',
+    ),
   fetchMaxWaitMs: z
     .int()
     .min(5)

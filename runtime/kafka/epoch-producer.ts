@@ -185,8 +185,8 @@ export class EpochProducer {
 
   /**
    * Ends what an earlier owner of the id has left undecided in these partitions, and in the group's offsets, by a
-   * transaction without records that is aborted. Fencing does that by itself; Kafka 4.3.1, frozen for some seconds, was
-   * seen to note the abort and to write no marker: this owner's next commit would have committed the other's records.
+   * transaction without records that is aborted. Fencing does that by itself; but Kafka 4.3.0 and 4.3.1 write no marker to
+   * a partition that has no leader just then (KAFKA-20734): this owner's next commit would commit the other's records.
    * Call before anything is written; all topics must be prepared.
    * @throws as `commit`.
    */
@@ -286,7 +286,7 @@ export class EpochProducer {
         })),
       }));
       const request = { ...this.#wireIdentity(), groupId, topics };
-      await cluster.retrying(STEP_RETRY, () =>
+      await cluster.retrying({ ...STEP_RETRY, once: true }, () =>
         cluster.callCoordinator('group', groupId, (broker) => broker.txnOffsetCommit(request)),
       );
     }
@@ -296,21 +296,26 @@ export class EpochProducer {
     this.#state = 'doubtful';
     await this.#step(
       (broker, identity) => broker.endTxn({ ...identity, transactionResult: commit }),
-      timeoutMs,
+      { timeoutMs, once: true },
     );
     this.#state = 'none';
     this.#added.clear();
   }
 
-  /** A request to the transaction's coordinator, repeated while it may pass: all of them can be. */
+  /**
+   * A request to the transaction's coordinator, repeated while it may pass. One that ends a transaction, or has its offsets,
+   * is not repeated after its connection was lost: the broker may come to the first one later, and would end the next
+   * transaction by it, or take the group back (KIP-890; its version 2 of transactions, which the client does not speak,
+   * tells them apart). Opening a producer anew makes such a request too old.
+   */
   async #step(
     send: (broker: Broker, identity: TransactionIdentity) => Promise<unknown>,
-    timeoutMs = STEP_TIMEOUT_MS,
+    retry: { readonly timeoutMs?: number; readonly once?: boolean } = {},
   ): Promise<void> {
     const { cluster } = this.#lease;
     const identity = this.#wireIdentity();
     const { transactionalId } = identity;
-    await cluster.retrying({ ...STEP_RETRY, timeoutMs }, () =>
+    await cluster.retrying({ ...STEP_RETRY, ...retry }, () =>
       cluster.callCoordinator('transaction', transactionalId, (broker) => send(broker, identity)),
     );
   }
