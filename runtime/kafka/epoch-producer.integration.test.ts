@@ -1,6 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { kafkaFixture } from '../../tests/support/kafka.ts';
 import { committedOffsets, ensureTopics } from './admin.ts';
+import type { KafkaClient } from './client.ts';
+import { leaseProducerCluster } from './cluster-lease.ts';
 import type { CommitResult, EpochOffset } from './epoch-producer.ts';
 import { EpochProducer } from './epoch-producer.ts';
 import { partitionOffsets } from './partition-offsets.ts';
@@ -44,6 +46,26 @@ const position = (nextOffset: bigint): EpochOffset => ({
 });
 const numbered = (count: number, prefix = '') =>
   Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+
+/** From now on the producers' connections of a client are lost once such a request was sent. @returns how many were. */
+async function loseAnswersTo(of: KafkaClient, name: 'endTxn' | 'txnOffsetCommit') {
+  let count = 0;
+  const leases = [1, 2, 3, 4].map(() => leaseProducerCluster(of));
+  for (const { cluster } of leases) {
+    await cluster.call(await cluster.anyBroker(), async (broker) => {
+      const send = broker[name].bind(broker) as (request: unknown) => Promise<unknown>;
+      const lossy = async (request: unknown) => {
+        count += 1;
+        const answer = send(request);
+        setImmediate(() => broker.connectionPool.pool[0].socket.destroy(new Error('cut')));
+        return answer;
+      };
+      Object.assign(broker, { [name]: lossy });
+    });
+  }
+  for (const { release } of leases) release();
+  return () => count;
+}
 
 describe('EpochProducer on a real broker', () => {
   beforeAll(async () => {
@@ -230,6 +252,28 @@ describe('EpochProducer on a real broker', () => {
     await Promise.all([producer.close(), next.close()]);
     expect(await valuesOf(out)).toEqual(['after']);
   });
+
+  it.each(['endTxn', 'txnOffsetCommit'] as const)(
+    'does not send %s again when its answer is lost; the next owner goes on from what became of it',
+    async (request) => {
+      const out = await topic(`lost-${request}`);
+      const { client: cut } = kafkaFixture({ namespace: client.config.namespace });
+      const producer = await EpochProducer.open(cut, out);
+      await send(producer, out, ['0'], [position(100n)]);
+      const sent = await loseAnswersTo(cut, request);
+      await expect(send(producer, out, ['1'], [position(101n)])).rejects.toMatchObject({
+        code: 'COMMIT_FAILED',
+        retry: 'backoff',
+      });
+      expect(sent()).toBe(1);
+      const next = await EpochProducer.open(client, out);
+      const { 0: at } = Object.fromEntries((await committedOffsets(client, 'g', 'in')) ?? []);
+      if (at === 100n) await send(next, out, ['1'], [position(101n)]);
+      else expect(at).toBe(101n);
+      await Promise.all([producer.close(), next.close()]);
+      expect(await valuesOf(out)).toEqual(['0', '1']);
+    },
+  );
 
   it('says which topic does not exist', async () => {
     const producer = await EpochProducer.open(client, 'unknown');
