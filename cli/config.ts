@@ -5,6 +5,7 @@ import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/s
 import { connectorConfigSections } from '../connectors/registry.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
+import { claimCheckConfigSchema } from '../runtime/claims/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
 import { type LoadedConfig, loadConfig } from '../runtime/config/load.ts';
 import type { ConfigSource } from '../runtime/config/problem.ts';
@@ -22,6 +23,7 @@ export const appConfigSchema = z.strictObject({
   kafka: kafkaConfigSchema,
   registry: registryConfigSchema,
   ...connectorConfigSections,
+  claimCheck: claimCheckConfigSchema,
   subscriptions: subscriptionsConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,

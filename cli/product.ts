@@ -8,18 +8,24 @@ import { activePipelines, pipelines } from '../pipelines/catalog.ts';
 import type { PipelinesConfig } from '../pipelines/config.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';
+import type { ClaimCheckConfig } from '../runtime/claims/config.ts';
+import { type Claims, openClaims } from '../runtime/claims/open.ts';
+import { claimCheckingPublisher } from '../runtime/claims/publisher.ts';
+import { startSweeper } from '../runtime/claims/sweep.ts';
 import type { DeliveryConfig } from '../runtime/delivery/config.ts';
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
 import { Engine } from '../runtime/engine.ts';
 import { ReachflowError } from '../runtime/errors.ts';
-import { createLazyPublisher, type OwnedPublisher } from '../runtime/kafka/batching-publisher.ts';
+import { createLazyPublisher } from '../runtime/kafka/batching-publisher.ts';
 import { createKafkaClient, type KafkaClient } from '../runtime/kafka/client.ts';
 import type { KafkaConfig, RegistryConfig } from '../runtime/kafka/config.ts';
+import type { Publisher } from '../runtime/kafka/publisher.ts';
 import type { WatchedGroup } from '../runtime/kafka/stats.ts';
+import type { Metrics } from '../runtime/observability/metrics.ts';
 import type { Observability } from '../runtime/observability/observability.ts';
 import { announce } from '../runtime/observability/process-status.ts';
 import type { Service } from '../runtime/service.ts';
-import { openSpool } from '../runtime/spool/open-spool.ts';
+import { openSpool, type Spool } from '../runtime/spool/open-spool.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
 import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
@@ -34,6 +40,7 @@ import { VERSION } from './version.ts';
 export interface ProductConfig extends ConnectorConfigs, SinkConfigs {
   readonly kafka: KafkaConfig;
   readonly registry: RegistryConfig;
+  readonly claimCheck: ClaimCheckConfig;
   readonly pipelines: PipelinesConfig;
   readonly delivery: DeliveryConfig;
   readonly state: StateConfig;
@@ -56,17 +63,20 @@ export const partNames: readonly string[] = [
   SUBSCRIPTIONS,
 ];
 
-/** Client and codec of a configuration. Connects to nothing. */
+/** Client, codec and claim check of a configuration. Connects to nothing. */
 export function kafkaOf(
-  config: Pick<ProductConfig, 'kafka' | 'registry'>,
+  config: Pick<ProductConfig, 'kafka' | 'registry' | 'claimCheck'>,
   logger: Logger,
-): { client: KafkaClient; codec: TopicCodec } {
+  metrics?: Metrics,
+): { client: KafkaClient; codec: TopicCodec; claims: Claims } {
   const client = createKafkaClient(config.kafka, logger);
+  const claims = openClaims(config.claimCheck, logger, metrics?.claims);
   const codec = new TopicCodec(
     createSchemaRegistryClient(config.registry.url, config.registry),
     client.physical,
+    claims.reader,
   );
-  return { client, codec };
+  return { client, codec, claims };
 }
 
 /** Every consumer group of the product with the topics it reads, for lag. */
@@ -141,7 +151,7 @@ export async function startProduct(
   const { metrics, tracing, process: observed, url } = options.observability;
   const clientId = url === undefined ? config.kafka.clientId : announce(config.kafka.clientId, url);
   const announced = { ...config, kafka: { ...config.kafka, clientId } };
-  const { client, codec } = kafkaOf(announced, logger);
+  const { client, codec, claims } = kafkaOf(announced, logger, metrics);
   const ownPipelines = activePipelines(config.pipelines).filter(({ name }) => selected(only, name));
   const ownSinks = sinks
     .filter(({ name }) => selected(only, name))
@@ -169,8 +179,11 @@ export async function startProduct(
     .filter(({ name }) => runsHere(name, options))
     .map(({ create }) =>
       create(config, {
-        ...connectorServices(config, logger, { client, codec, publisher }),
-        openSpool: (topic, spool) => openSpool({ client, codec, topic, config: spool, logger }),
+        ...connectorServices(config, logger, { client, codec, ...checkingIn(claims, publisher) }),
+        openSpool: async (topic, spool) => {
+          const opened = await openSpool({ client, codec, topic, config: spool, logger });
+          return checkingInSpool(claims, opened);
+        },
         metrics,
         tracing,
       }),
@@ -184,7 +197,13 @@ export async function startProduct(
     sinks: () => engine.sinks(),
     connectors: () => Promise.all(services.map((service) => service.status())),
   });
-  const stop = stopOnce(services, engine, publisher);
+  const stopSweeper = sweepsHere(options)
+    ? startSweeper({ ...claims, config: config.claimCheck, logger, metrics: metrics.claims })
+    : async () => undefined;
+  const stop = stopOnce(services, engine, async () => {
+    await Promise.all([stopSweeper(), publisher.close()]);
+    claims.storage.close();
+  });
   try {
     // Before the connectors: what they accept needs its topic, or a spool.
     await prepare(engine, running, logger, options.ending);
@@ -196,6 +215,31 @@ export async function startProduct(
     throw error;
   }
   return { connectors: running, engine, stop };
+}
+
+/** Of several workers the first sweeps; of several hosts each one's: a day is removed as well twice. */
+function sweepsHere({ worker }: ProductOptions): boolean {
+  return worker === undefined || worker === 1;
+}
+
+/** What connectors publish with: large payloads are stored first. */
+function checkingIn(
+  { writer }: Claims,
+  publisher: Publisher,
+): Pick<ConnectorServices, 'publisher' | 'claims'> {
+  if (writer === undefined) return { publisher };
+  return { publisher: claimCheckingPublisher(publisher, writer), claims: writer };
+}
+
+function checkingInSpool({ writer }: Claims, spool: Spool): Spool {
+  if (writer === undefined) return spool;
+  return {
+    ...claimCheckingPublisher(spool, writer),
+    get standing() {
+      return spool.standing;
+    },
+    close: () => spool.close(),
+  };
 }
 
 const PREPARE_BACKOFF = { initialMs: 100, maxMs: 5_000 };
@@ -230,7 +274,7 @@ async function prepare(
 function connectorServices(
   config: ProductConfig,
   logger: Logger,
-  kafka: Pick<ConnectorServices, 'client' | 'codec' | 'publisher'>,
+  kafka: Pick<ConnectorServices, 'client' | 'codec' | 'publisher' | 'claims'>,
 ): ConnectorServices {
   return { ...kafka, logger, ...connectorEnvironment(config) };
 }
@@ -251,19 +295,19 @@ export function connectorEnvironment(
 }
 
 /**
- * Connectors, subscriptions and engine at the same time, since the stop of all has one deadline; their publisher last. All of it
+ * Connectors, subscriptions and engine at the same time, since the stop of all has one deadline; what they share last. All of it
  * is done even when a part of it fails, and then throws what failed first.
  */
 function stopOnce(
   services: readonly Service[],
   engine: Engine,
-  publisher: OwnedPublisher,
+  closeShared: () => Promise<void>,
 ): () => Promise<void> {
   let stopping: Promise<void> | undefined;
   const end = async () => {
     const stops = [...services.map((service) => service.stop()), engine.stop()];
     const results = await Promise.allSettled(stops);
-    await publisher.close();
+    await closeShared();
     const failed = results.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;
   };

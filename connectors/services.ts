@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { ClaimWriter } from '../runtime/claims/claim-writer.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import type { Publisher } from '../runtime/kafka/publisher.ts';
 import type { Metrics } from '../runtime/observability/metrics.ts';
@@ -12,6 +13,8 @@ import type { ConnectorEnvironment } from './debezium/connector-config.ts';
 /** What a process offers its connectors. */
 export interface ConnectorServices extends ConnectorEnvironment {
   readonly publisher: Publisher;
+  /** For who does not write by `publisher`: stores large payloads. Undefined where they stay in the topic. */
+  readonly claims?: ClaimWriter | undefined;
   /** For who writes in transactions of its own, or keeps positions: the cluster, and the codec of its topics. */
   readonly client: KafkaClient;
   readonly codec: TopicCodec;

@@ -32,6 +32,7 @@ export function productEnvironment(
     REACHFLOW_STATE_DIR: join(dir, 'state'),
     REACHFLOW_WEBHOOK_SPOOL_DIR: join(dir, 'spool'),
     REACHFLOW_CHECKPOINT_DIRECTORY: join(dir, 'checkpoints'),
+    REACHFLOW_CLAIM_CHECK_DIRECTORY: join(dir, 'claims'),
     REACHFLOW_WEBHOOK_PORT: '0',
     REACHFLOW_WEBHOOK_BODY_LIMIT_BYTES: String(BODY_LIMIT_BYTES),
     REACHFLOW_WEBHOOK_SOURCES: JSON.stringify(demoSources(secrets)),

@@ -60,4 +60,9 @@ export function createResolver(topic: TopicName, writer: avro.Type): avro.Resolv
   );
 }
 
+/** Whether a record's schema has a field of that name. */
+export function hasField(type: avro.Type, name: string): boolean {
+  return type instanceof avro.types.RecordType && type.fields.some((field) => field.name === name);
+}
+
 export type { Resolver, Type } from 'avsc';

@@ -1,7 +1,21 @@
 import { errorMessage, ReachflowError } from '../runtime/errors.ts';
-import { createResolver, type Resolver, readerSchemaText, readerType, type Type } from './avro.ts';
+import {
+  createResolver,
+  hasField,
+  type Resolver,
+  readerSchemaText,
+  readerType,
+  type Type,
+} from './avro.ts';
+import {
+  type ClaimableValue,
+  type PayloadRef,
+  type PayloadSource,
+  Payloads,
+  readPayloads,
+} from './payloads.ts';
 import type { SchemaRegistryClient } from './registry.ts';
-import { type TopicName, type TopicValue, topics } from './topics.ts';
+import { isClaimable, type TopicName, type TopicValue, topics } from './topics.ts';
 
 /** Confluent wire format: byte 0, then the schema id as a big-endian int32, then the Avro body. */
 const MAGIC = 0;
@@ -10,6 +24,8 @@ const HEADER_BYTES = 5;
 interface Reader {
   readonly writer: Type;
   readonly resolver: Resolver;
+  /** Whether values may have their payload elsewhere. */
+  readonly claims: boolean;
 }
 
 /** How long a writer schema that cannot be read is not asked for again, ms. */
@@ -75,10 +91,19 @@ export class TopicCodec {
   readonly #writeIds = new Map<TopicName, number>();
   readonly #readers = new Map<TopicName, Map<number, Reader | Unreadable>>();
   readonly #keyTypes = new Map<number, Type | Unreadable>();
+  readonly #payloads: PayloadSource | undefined;
 
-  /** @param physicalName logical topic → name on the broker; the subject is that name + `-value`. */
-  constructor(registry: SchemaRegistryClient, physicalName: (topic: TopicName) => string) {
+  /**
+   * @param physicalName logical topic → name on the broker; the subject is that name + `-value`.
+   * @param payloads where payloads are that values refer to; without it such values cannot be read.
+   */
+  constructor(
+    registry: SchemaRegistryClient,
+    physicalName: (topic: TopicName) => string,
+    payloads?: PayloadSource,
+  ) {
     this.#registry = registry;
+    this.#payloads = payloads;
     this.#subjectOf = (topic) => `${physicalName(topic)}-value`;
   }
 
@@ -187,7 +212,8 @@ export class TopicCodec {
   async #reader(topic: TopicName, id: number): Promise<Reader | Unreadable> {
     try {
       const writer = await this.#registry.writerType(id);
-      return { writer, resolver: createResolver(topic, writer) };
+      const claims = isClaimable(topic) && hasField(writer, 'payload_ref');
+      return { writer, resolver: createResolver(topic, writer), claims };
     } catch (error) {
       if (error instanceof ReachflowError && error.retry === 'backoff') throw error;
       return new Unreadable(undecodable(topic, `schema ${id}: ${errorMessage(error)}`, error));
@@ -195,10 +221,68 @@ export class TopicCodec {
   }
 
   /**
-   * Reads a value, whatever version of the schema wrote it, into the topic's reader schema.
-   * `load` must have seen the value. @throws ReachflowError `UNDECODABLE`.
+   * Reads the payloads that values refer to, for `decode`; `load` must have seen the values. Costs a look at the last byte
+   * of each where none does, and nothing for a topic without.
+   * @param from index of the first value to be decoded.
+   * @param budgetBytes ends it early, behind one value at least: the text of a batch can be a thousand times its records.
+   * @throws never for what cannot be read: see `Payloads.failure`.
    */
-  decode<T extends TopicName>(topic: T, value: Buffer): TopicValue<T> {
+  async payloads(
+    topic: TopicName,
+    values: readonly (Buffer | null)[],
+    from = 0,
+    budgetBytes = Number.POSITIVE_INFINITY,
+  ): Promise<Payloads> {
+    const source = this.#payloads;
+    if (source === undefined || !isClaimable(topic)) return new Payloads(values.length);
+    const refs = values.map((value, i) => (i < from ? undefined : this.#refOf(topic, value)));
+    if (!refs.some((ref) => ref !== undefined)) return new Payloads(values.length);
+    return readPayloads(source, refs, from, budgetBytes);
+  }
+
+  /** As `payloads`, of all values. @throws ReachflowError what is in the way of the first that cannot be read for now. */
+  async allPayloads(topic: TopicName, values: readonly (Buffer | null)[]): Promise<Payloads> {
+    const payloads = await this.payloads(topic, values);
+    if (payloads.failure !== undefined) throw payloads.failure;
+    return payloads;
+  }
+
+  /** What a value refers to; undefined, too, where it cannot be decoded: `decode` says so. */
+  #refOf(topic: TopicName, value: Buffer | null): PayloadRef | undefined {
+    if (value === null || value.at(-1) === 0) return undefined;
+    const reader = this.#readers.get(topic)?.get(schemaIdOf(value) ?? -1);
+    if (reader === undefined || reader instanceof Unreadable || !reader.claims) return undefined;
+    try {
+      const decoded = this.#decode(topic, value) as ClaimableValue;
+      return decoded.payload_ref ?? undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * Reads a value, whatever version of the schema wrote it, into the topic's reader schema. Where its payload is
+   * elsewhere, it is put in its place: nobody behind the codec sees the difference.
+   * `load` must have seen the value. @throws ReachflowError `UNDECODABLE`, `CLAIM_CORRUPT`,
+   *   `CLAIM_EXPIRED`, `CLAIM_INVALID`.
+   * @param payloads of `payloads`; needed for topics that have some.
+   */
+  decode<T extends TopicName>(topic: T, value: Buffer, payloads?: Payloads): TopicValue<T> {
+    const decoded = this.#decode(topic, value);
+    if (isClaimable(topic)) this.#fill(topic, decoded as ClaimableValue, payloads);
+    return decoded;
+  }
+
+  #fill(topic: TopicName, value: ClaimableValue, payloads: Payloads | undefined): void {
+    const ref = value.payload_ref;
+    value.payload_ref = undefined;
+    if (ref === null || ref === undefined) return;
+    if (this.#payloads === undefined || payloads === undefined)
+      throw new Error(`payloads(${topic}) has to come before decode`);
+    value.payload = payloads.of(ref);
+  }
+
+  #decode<T extends TopicName>(topic: T, value: Buffer): TopicValue<T> {
     const id = schemaIdOf(value);
     if (id === undefined)
       throw undecodable(topic, 'no Confluent header (magic byte 0 and schema id)');

@@ -14,6 +14,8 @@ interface RecordNode {
     readonly name: string;
     readonly type: AvroNode;
     readonly doc?: string;
+    /** The codec fills and reads it: code that works with values does not see it. */
+    readonly codec?: boolean;
   }[];
 }
 
@@ -131,6 +133,7 @@ function render(): string {
     if (record.doc !== undefined) parts.push(`/** ${record.doc} */`);
     parts.push(`export interface ${names.get(fullName)} {`);
     for (const field of record.fields) {
+      if (field.codec === true) continue;
       if (field.doc !== undefined) parts.push(`  /** ${field.doc} */`);
       parts.push(`  ${field.name}: ${tsType(field.type, record.namespace, names)};`);
     }

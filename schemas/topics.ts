@@ -47,6 +47,8 @@ export interface TopicSpec {
   readonly cleanup: 'delete' | 'compact' | 'compact,delete';
   readonly retentionMs: number;
   readonly maxMessageBytes: number;
+  /** Whether a large `payload` may be kept beside the topic, with `payload_ref` in its place. */
+  readonly claims?: boolean;
   /** Where sinks keep its records; none where no sink writes it. */
   readonly store?: StoreSpec;
   /** The optional pipeline that it belongs to (`pipelines.optional`); without it the topic is not there. */
@@ -114,6 +116,7 @@ export const topics = {
     schema: 'webhook-received',
     partitions: 100,
     maxMessageBytes: PAYLOAD_BYTES,
+    claims: true,
   }),
   'file.row.received': topic<FileRowReceived>({
     key: 'tenant + entity id',
@@ -251,6 +254,12 @@ export function activeTopics(parts: readonly OptionalPart[] = []): TopicName[] {
 export function isActive(topic: TopicName, parts: readonly OptionalPart[]): boolean {
   const { part }: TopicSpec = topics[topic];
   return part === undefined || parts.includes(part);
+}
+
+/** Whether payloads of a topic may be kept beside it: its values have `payload` and `payload_ref` then. */
+export function isClaimable(topic: TopicName): boolean {
+  const { claims = false }: TopicSpec = topics[topic];
+  return claims;
 }
 
 /** How stores keep a topic; undefined where none does. */

@@ -277,6 +277,16 @@ export interface TenantCount {
   version: bigint;
 }
 
+/** A payload that is kept beside the topic, by its content: docs/adr/0017-claim-check.md. */
+export interface PayloadRef {
+  /** Of its UTF-8 bytes, lower-case hex. */
+  sha256: string;
+  /** Day on which it was stored, UTC, days since 1970-01-01: with the hash, where it is. */
+  day: number;
+  /** Its length in bytes, at least 1. */
+  bytes: number;
+}
+
 /** One accepted webhook request, as received. */
 export interface WebhookReceived {
   /** `<source>:<delivery id>`; what deduplication goes by. */
@@ -293,6 +303,6 @@ export interface WebhookReceived {
   /** When the sender says it happened, if it does. */
   occurred_at: number | null;
   received_at: number;
-  /** The body, JSON text, unaltered. */
+  /** The body, JSON text, unaltered; empty where payload_ref says where it is. */
   payload: string;
 }

@@ -1,5 +1,6 @@
 import type { KafkaRecord } from '../runtime/kafka/record.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
+import type { Payloads } from '../schemas/payloads.ts';
 import type { TopicName } from '../schemas/topics.ts';
 
 /** A record as subscribers get it: encoded once, however many there are. */
@@ -57,11 +58,12 @@ export function decodeRecord(
   topic: TopicName,
   partition: number,
   record: KafkaRecord,
+  payloads?: Payloads,
 ): DecodedRecord {
   const offset = Number(record.offset);
   let content: { readonly value: unknown } | { readonly error: string };
   try {
-    content = { value: record.value === null ? null : codec.decode(topic, record.value) };
+    content = { value: record.value === null ? null : codec.decode(topic, record.value, payloads) };
   } catch {
     content = { error: 'UNDECODABLE' };
   }

@@ -1,13 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { backoffMs } from '../runtime/backoff.ts';
 import { ReachflowError } from '../runtime/errors.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import { followTopic, type TopicFollower } from '../runtime/kafka/reader.ts';
 import type { KafkaRecord } from '../runtime/kafka/record.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
+import type { Payloads } from '../schemas/payloads.ts';
 import type { TopicName } from '../schemas/topics.ts';
 import { cursorEncoder } from './cursor.ts';
 import { decodeRecord, type SubscribedEvent, toEvent } from './event.ts';
+import { readable } from './readable.ts';
 import { RecentEvents } from './recent.ts';
 
 /** Whose records somebody gets. */
@@ -24,29 +24,6 @@ export interface Listener {
 export interface FeedDeps {
   readonly client: KafkaClient;
   readonly codec: TopicCodec;
-}
-
-const MAX_ATTEMPTS = 30;
-
-/**
- * Loads the schemas that records were written with, waiting for a registry that is away.
- * @throws ReachflowError `REGISTRY_UNAVAILABLE` after about a minute.
- */
-export async function loadSchemas(
-  codec: TopicCodec,
-  topic: TopicName,
-  records: readonly KafkaRecord[],
-): Promise<void> {
-  const values = records.map(({ value }) => value);
-  const keys = records.map(({ key }) => key);
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await codec.load(topic, values, keys);
-    } catch (error) {
-      if (attempt >= MAX_ATTEMPTS) throw error;
-      await delay(backoffMs(attempt, { initialMs: 50, maxMs: 2_000 }));
-    }
-  }
 }
 
 interface Waiting {
@@ -175,16 +152,18 @@ export class Feed {
     // Taken at once: batches of other leaders come while the registry is asked.
     const batch = this.#waiting;
     this.#waiting = [];
-    await loadSchemas(
-      this.#deps.codec,
-      this.topic,
-      batch.map(({ record }) => record),
-    );
-    for (const { record, partition } of batch) this.#add(record, partition);
+    const all = batch.map(({ record }) => record);
+    let at = 0;
+    for await (const { records, payloads } of readable(this.#deps.codec, this.topic, all)) {
+      for (const record of records) {
+        this.#add(record, batch[at]?.partition ?? 0, payloads);
+        at += 1;
+      }
+    }
   }
 
-  #add(record: KafkaRecord, partition: number): void {
-    const decoded = decodeRecord(this.#deps.codec, this.topic, partition, record);
+  #add(record: KafkaRecord, partition: number, payloads: Payloads): void {
+    const decoded = decodeRecord(this.#deps.codec, this.topic, partition, record, payloads);
     this.#positions[partition] = decoded.offset + 1;
     const event = toEvent(decoded, this.#encodeCursor(this.#positions));
     this.#recent.add(event);

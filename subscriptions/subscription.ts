@@ -4,12 +4,12 @@ import { ReachflowError } from '../runtime/errors.ts';
 import { ProblemError } from '../runtime/http/problem.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import { readChunk } from '../runtime/kafka/partition-reader.ts';
-import type { KafkaRecord } from '../runtime/kafka/record.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
 import { decodeCursor } from './cursor.ts';
 import { decodeRecord, type SubscribedEvent, toEvent, withCursor } from './event.ts';
-import { type Feed, type Listener, loadSchemas, type Tenants } from './feed.ts';
+import type { Feed, Listener, Tenants } from './feed.ts';
 import { cursorExpired, slowConsumer, unavailable } from './problems.ts';
+import { type Readable, readable } from './readable.ts';
 
 /** Where a subscription's events go: one connection, of any of the three transports. */
 export interface Outlet {
@@ -127,9 +127,10 @@ export class Subscription implements Listener {
       );
       if (this.#ended) return;
       if (nextOffset > from) {
-        await loadSchemas(codec, topic, records);
-        await this.#sendOlder(partition, records, to);
-        if (this.#ended) return;
+        for await (const part of readable(codec, topic, records)) {
+          await this.#sendOlder(partition, part, to);
+          if (this.#ended) return;
+        }
         this.#own[partition] = Math.max(Number(from), Math.min(Number(nextOffset), to));
         this.#outlet.caughtUp();
         return;
@@ -140,12 +141,12 @@ export class Subscription implements Listener {
     throw unavailable('READ_STALLED', `older records of ${topic} cannot be read now`);
   }
 
-  async #sendOlder(partition: number, records: readonly KafkaRecord[], to: number): Promise<void> {
+  async #sendOlder(partition: number, { records, payloads }: Readable, to: number): Promise<void> {
     const { codec } = this.#deps;
     const own = this.#own;
     let looked = 0;
     for (const record of records) {
-      const decoded = decodeRecord(codec, this.#feed.topic, partition, record);
+      const decoded = decodeRecord(codec, this.#feed.topic, partition, record, payloads);
       if (decoded.offset >= to) return;
       if (this.#isOurs(decoded.tenant)) {
         const after = own.with(partition, decoded.offset + 1);

@@ -1,6 +1,7 @@
 import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
+import type { Payloads } from '../../schemas/payloads.ts';
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';
 
 /** A letter's record, as far as it can be read. */
@@ -16,25 +17,44 @@ export interface DecodedLetter {
 /**
  * Decodes the records of letters, in their order. Those of repartition topics are bytes of a pipeline's own, and are
  * not decoded.
- * @throws ReachflowError `REGISTRY_UNAVAILABLE`.
+ * @throws ReachflowError `REGISTRY_UNAVAILABLE`; `CLAIM_NOT_FOUND`, `CLAIM_STORAGE_UNAVAILABLE` naming the record.
  */
 export async function decodeLetters(
   codec: TopicCodec,
   letters: readonly DeadLetter[],
 ): Promise<readonly DecodedLetter[]> {
+  const payloads = new Map<string, Payloads>();
   for (const [topic, own] of Map.groupBy(letters, ({ info }) => info.topic)) {
     if (!isTopicName(topic)) continue;
-    const records = own.map(({ record }) => record);
+    const values = own.map(({ record }) => record.value);
     await codec.load(
       topic,
-      records.map(({ value }) => value),
-      records.map(({ key }) => key),
+      values,
+      own.map(({ record }) => record.key),
     );
+    const found = await codec.payloads(topic, values);
+    if (found.failure !== undefined) throw at(own[found.end], found.failure);
+    payloads.set(topic, found);
   }
-  return letters.map((letter) => decodeOne(codec, letter));
+  return letters.map((letter) => decodeOne(codec, letter, payloads.get(letter.info.topic)));
 }
 
-function decodeOne(codec: TopicCodec, { info, record }: DeadLetter): DecodedLetter {
+/** The error with the record that it is about. */
+function at(letter: DeadLetter | undefined, error: ReachflowError): ReachflowError {
+  if (letter === undefined) return error;
+  const { topic, partition, offset } = letter.info;
+  const { code, domain, retry, hint, message } = error;
+  return new ReachflowError(`${topic}[${partition}]@${offset}: ${message}`, {
+    ...{ code, domain, retry, cause: error },
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+function decodeOne(
+  codec: TopicCodec,
+  { info, record }: DeadLetter,
+  payloads: Payloads | undefined,
+): DecodedLetter {
   const hex = record.key === null ? '' : `0x${record.key.toString('hex')}`;
   const { topic } = info;
   if (!isTopicName(topic)) {
@@ -43,7 +63,8 @@ function decodeOne(codec: TopicCodec, { info, record }: DeadLetter): DecodedLett
   }
   try {
     const key = readable(() => codec.decodeKey(topic, record.key)) ?? hex;
-    return { key, value: record.value === null ? null : codec.decode(topic, record.value) };
+    const value = record.value === null ? null : codec.decode(topic, record.value, payloads);
+    return { key, value };
   } catch (error) {
     if (error instanceof ReachflowError && error.retry === 'backoff') throw error;
     const key = readable(() => codec.decodeKey(topic, record.key)) ?? hex;

@@ -18,7 +18,7 @@ const GROUP = 'http-poll';
 const PARTITIONS = 16;
 const POSITION_BYTES = 1_048_576;
 
-type Services = Pick<ConnectorServices, 'client' | 'codec' | 'logger' | 'metrics'>;
+type Services = Pick<ConnectorServices, 'client' | 'codec' | 'claims' | 'logger' | 'metrics'>;
 
 /**
  * Pulls HTTP sources into `webhook.received`. Which process pulls a source is a matter of a consumer group on the topic of

@@ -2,19 +2,15 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { backoffMs } from '../../runtime/backoff.ts';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
-import type { KafkaClient } from '../../runtime/kafka/client.ts';
-import type { TopicCodec } from '../../schemas/codec.ts';
 import type { PollSource } from './config.ts';
 import { type Answer, PollClient, shown } from './http-client.ts';
 import { type Page, parsePage, toEvent } from './items.ts';
 import { Pace } from './pace.ts';
 import { firstPosition, nextLink, stepAfter, urlAt } from './paging.ts';
 import type { Position } from './position.ts';
-import { SourceWriter } from './writer.ts';
+import { SourceWriter, type WriterDeps } from './writer.ts';
 
-export interface PollerDeps {
-  readonly client: KafkaClient;
-  readonly codec: TopicCodec;
+export interface PollerDeps extends WriterDeps {
   readonly logger: Logger;
   /** Of each answer. */
   readonly onAnswer: (source: string, status: number) => void;

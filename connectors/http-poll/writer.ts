@@ -1,3 +1,5 @@
+import type { ClaimWriter } from '../../runtime/claims/claim-writer.ts';
+import { checkIn } from '../../runtime/claims/publisher.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { EpochProducer } from '../../runtime/kafka/epoch-producer.ts';
 import type { Publication } from '../../runtime/kafka/publisher.ts';
@@ -9,13 +11,21 @@ import { encodePosition, type Position, readPosition } from './position.ts';
 /** Topic of the records. */
 export const POLLED_TOPIC = 'webhook.received';
 
+/** What records are written with. */
+export interface WriterDeps {
+  readonly client: KafkaClient;
+  readonly codec: TopicCodec;
+  /** Stores large payloads; they stay in the topic without it. */
+  readonly claims?: ClaimWriter | undefined;
+}
+
 /**
  * Writes records of one source together with its position: both are there, or neither. There is one writer of a source: to
  * open one fences the one before.
  */
 export class SourceWriter {
   readonly #producer: EpochProducer;
-  readonly #codec: TopicCodec;
+  readonly #deps: WriterDeps;
   readonly #name: string;
   readonly #partition: number;
   /** Where the source is, as committed; undefined before its first page. */
@@ -23,13 +33,13 @@ export class SourceWriter {
 
   private constructor(
     producer: EpochProducer,
-    codec: TopicCodec,
+    deps: WriterDeps,
     name: string,
     partition: number,
     position: Position | undefined,
   ) {
     this.#producer = producer;
-    this.#codec = codec;
+    this.#deps = deps;
     this.#name = name;
     this.#partition = partition;
     this.position = position;
@@ -37,11 +47,12 @@ export class SourceWriter {
 
   /** @throws ReachflowError `KAFKA_UNAVAILABLE`, `REGISTRY_UNAVAILABLE`, `READ_STALLED` (retry: backoff). */
   static async open(
-    { client, codec }: { readonly client: KafkaClient; readonly codec: TopicCodec },
+    deps: WriterDeps,
     name: string,
     partition: number,
     signal: AbortSignal,
   ): Promise<SourceWriter> {
+    const { client, codec } = deps;
     await codec.register([POLLED_TOPIC]);
     const limits = await topicLimits(client, [POLLED_TOPIC]);
     const producer = await EpochProducer.open(client, `http-poll.${name}`, { limits });
@@ -49,7 +60,7 @@ export class SourceWriter {
       await producer.prepare([POLLED_TOPIC]);
       // Only now: what the owner before had under way is decided.
       const position = await readPosition(client, partition, name, signal);
-      return new SourceWriter(producer, codec, name, partition, position);
+      return new SourceWriter(producer, deps, name, partition, position);
     } catch (error) {
       await producer.close();
       throw error;
@@ -62,10 +73,17 @@ export class SourceWriter {
     position: Position,
     now: number,
   ): Promise<void> {
+    const { codec, claims } = this.#deps;
+    // Before the transaction begins: it is not to wait for a storage.
+    const values = await Promise.all(
+      records.map(({ value }) =>
+        claims === undefined ? value : checkIn(claims, POLLED_TOPIC, value),
+      ),
+    );
     const batches = this.#producer.begin();
-    for (const { key, value } of records) {
+    for (const [i, { key, value }] of records.entries()) {
       const partition = this.#producer.partitionFor(POLLED_TOPIC, key);
-      const bytes = this.#codec.encode(POLLED_TOPIC, value);
+      const bytes = codec.encode(POLLED_TOPIC, values[i] ?? value);
       batches.append(POLLED_TOPIC, partition, key, bytes, now);
     }
     const bytes = encodePosition(position);

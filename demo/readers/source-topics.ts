@@ -5,6 +5,7 @@ import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { readTopic } from '../../runtime/kafka/reader.ts';
 import type { KafkaRecord } from '../../runtime/kafka/record.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
+import type { Payloads } from '../../schemas/payloads.ts';
 import type { TopicName, TopicValue } from '../../schemas/topics.ts';
 import { ContactsReplay } from '../verify/contacts-replay.ts';
 import { EventsReplay } from '../verify/events-replay.ts';
@@ -51,14 +52,13 @@ async function replay<T extends TopicName>(
       // Taken before the first await: another partition's batch may come while schemas are looked up.
       const taken = batch;
       batch = [];
-      await codec.load(
-        topic,
-        taken.map(({ record }) => record.value),
-      );
+      const values = taken.map(({ record }) => record.value);
+      await codec.load(topic, values);
+      const payloads = await codec.allPayloads(topic, values);
       for (const { record, partition } of taken) {
         const { offset, timestamp } = record;
         const digest = valueDigest(record.value);
-        const value = decode(codec, topic, record);
+        const value = decode(codec, topic, record, payloads);
         onRecord({ partition, offset, timestamp, digest, value });
       }
     },
@@ -69,10 +69,11 @@ function decode<T extends TopicName>(
   codec: TopicCodec,
   topic: T,
   { value }: KafkaRecord,
+  payloads: Payloads,
 ): TopicValue<T> | null | undefined {
   if (value === null) return null;
   try {
-    return codec.decode(topic, value);
+    return codec.decode(topic, value, payloads);
   } catch (error) {
     if (error instanceof ReachflowError && error.code === 'UNDECODABLE') return undefined;
     throw error;

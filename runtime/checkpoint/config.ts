@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
-const s3ConfigSchema = z.strictObject({
+/** A place in a bucket: of checkpoints, of payloads. */
+export const s3ConfigSchema = z.strictObject({
   endpoint: z
     .url({ protocol: /^https?$/ })
     .optional()
@@ -14,7 +15,7 @@ const s3ConfigSchema = z.strictObject({
       'path segments with / between them',
     )
     .default('')
-    .describe('Where in the bucket checkpoints are kept, e.g. team/checkpoints.'),
+    .describe('Where in the bucket things are kept, e.g. team/checkpoints.'),
   forcePathStyle: z
     .boolean()
     .default(false)
@@ -51,7 +52,7 @@ const s3ConfigSchema = z.strictObject({
     .min(1)
     .max(20)
     .default(4)
-    .describe('How often a request is tried, with back-off, before the checkpoint is given up.'),
+    .describe('How often a request is tried, with back-off, before it is given up.'),
 });
 
 /** The `checkpoint` section of the configuration: copies of the tasks' state that survive the machine. */

@@ -111,6 +111,9 @@ export function describeStorageConformance(
         expect(bytes).toBe(key.length);
         expect(Math.abs(modifiedMs - Date.now())).toBeLessThan(60_000);
       }
+      expect(await storage.directories(prefix)).toEqual(['a', 'ab']);
+      expect(await storage.directories(`${prefix}a/`)).toEqual(['b', 'b-c']);
+      expect(await storage.directories(`${prefix}none/`)).toEqual([]);
       const all = (await storage.list('')).map(({ key }) => key);
       expect(keys.every((key) => all.includes(key))).toBe(true);
     });

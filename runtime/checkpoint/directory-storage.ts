@@ -174,6 +174,14 @@ export class DirectoryStorage implements CheckpointStorage {
     return found;
   }
 
+  directories(prefix: string): Promise<string[]> {
+    return this.#guard(`list ${prefix}`, async () => {
+      const entries = await entriesOf(prefix === '' ? this.#root : this.#dirOf(prefix));
+      const names = entries.filter(({ isDirectory }) => isDirectory).map(({ name }) => name);
+      return names.filter((name) => !name.startsWith('.')).sort();
+    });
+  }
+
   remove(key: string): Promise<void> {
     return this.#guard(`remove ${key}`, async () => {
       const path = this.#pathOf(key);

@@ -147,6 +147,7 @@ function crashingAt(
         () => storage.putBytes(key, bytes),
         () => storage.putBytes(key, bytes),
       ),
+    directories: (prefix) => storage.directories(prefix),
     remove: (key) =>
       step1(
         () => storage.remove(key),

@@ -6,6 +6,7 @@ import {
   ListMultipartUploadsCommand,
   ListObjectsV2Command,
   PutObjectCommand,
+  paginateListObjectsV2,
   S3Client,
 } from '@aws-sdk/client-s3';
 import PQueue from 'p-queue';
@@ -38,9 +39,12 @@ export class S3Storage implements CheckpointStorage {
   readonly #client: S3Client;
   readonly #prefix: string;
 
-  /** Connects to nothing. @throws ReachflowError `CHECKPOINT_STORAGE_INVALID` when settings are missing. */
-  constructor(config: S3Config) {
-    checkSettings(config);
+  /**
+   * Connects to nothing. @throws ReachflowError `CHECKPOINT_STORAGE_INVALID` when settings are missing.
+   * @param section of the configuration, for errors.
+   */
+  constructor(config: S3Config, section = 'checkpoint.s3') {
+    checkSettings(config, section);
     this.#config = config;
     this.#prefix = config.prefix === '' ? '' : `${config.prefix}/`;
     this.location = `s3://${config.bucket}/${this.#prefix}`;
@@ -173,6 +177,23 @@ export class S3Storage implements CheckpointStorage {
     });
   }
 
+  directories(prefix: string): Promise<string[]> {
+    if (prefix !== '') checkPrefix(prefix);
+    return this.#guard(`list ${prefix}`, undefined, async () => {
+      const found: string[] = [];
+      const Prefix = `${this.#prefix}${prefix}`;
+      for await (const page of paginateListObjectsV2(
+        { client: this.#client },
+        { Bucket: this.#config.bucket, Prefix, Delimiter: '/' },
+      )) {
+        for (const { Prefix: below = '' } of page.CommonPrefixes ?? [])
+          found.push(below.slice(Prefix.length, -1));
+        if (found.length > MAX_LISTED) throw tooMany(this.location);
+      }
+      return found;
+    });
+  }
+
   remove(key: string): Promise<void> {
     return this.#guard(`remove ${key}`, undefined, async () => {
       const { bucket: Bucket, key: Key } = this.#place(key);
@@ -229,18 +250,18 @@ export class S3Storage implements CheckpointStorage {
   }
 }
 
-function checkSettings({ bucket, accessKeyId, secretAccessKey }: S3Config): void {
+function checkSettings({ bucket, accessKeyId, secretAccessKey }: S3Config, section: string): void {
   const problem =
     bucket === ''
-      ? 'checkpoint.s3.bucket is not set'
+      ? `${section}.bucket is not set`
       : (accessKeyId === '') !== (secretAccessKey === '')
-        ? 'of checkpoint.s3.accessKeyId and checkpoint.s3.secretAccessKey one is set, the other is not'
+        ? `of ${section}.accessKeyId and ${section}.secretAccessKey one is set, the other is not`
         : undefined;
   if (problem === undefined) return;
   throw new ReachflowError(problem, {
     code: 'CHECKPOINT_STORAGE_INVALID',
     domain: 'user',
-    hint: 'Set it, or choose another checkpoint.target.',
+    hint: 'Set it, or choose another place than S3.',
   });
 }
 

@@ -50,6 +50,8 @@ export interface CheckpointStorage {
   digest(key: string, options?: TransferOptions): Promise<FileDigest | undefined>;
   /** Every whole object whose key begins with `prefix`, which ends with `/` or is empty; in order of keys. */
   list(prefix: string): Promise<StoredObject[]>;
+  /** Names of the directories right below `prefix`, which ends with `/` or is empty; in order. */
+  directories(prefix: string): Promise<string[]>;
   /** Removes an object; no error when there is none. */
   remove(key: string): Promise<void>;
   /** Removes all that begins with `prefix`, which ends with `/`, and what unfinished `put`s left there. */

@@ -12,20 +12,22 @@ export type Decoded =
   | { readonly raw: KafkaRecord; readonly record: SinkRecord }
   | { readonly raw: KafkaRecord; readonly error: ReachflowError };
 
-/** Decodes records of one partition. @throws ReachflowError `REGISTRY_UNAVAILABLE` (retry: backoff). */
+/** Decodes records of one partition. @throws ReachflowError `REGISTRY_UNAVAILABLE` (retry: backoff), as `TopicCodec.allPayloads`. */
 export type Decode = (records: readonly KafkaRecord[]) => Promise<Decoded[]>;
 
 /** The decoder of a topic's partition. */
 export function createDecode(codec: TopicCodec, topic: TopicName, partition: number): Decode {
   return async (records) => {
+    const values = records.map(({ value }) => value);
     await codec.load(
       topic,
-      records.map(({ value }) => value),
+      values,
       records.map(({ key }) => key),
     );
+    const payloads = await codec.allPayloads(topic, values);
     return records.map((raw) => {
       try {
-        const value = raw.value === null ? null : codec.decode(topic, raw.value);
+        const value = raw.value === null ? null : codec.decode(topic, raw.value, payloads);
         const key = codec.decodeKey(topic, raw.key);
         const fields = value as SinkRecord['value'];
         return { raw, record: toSinkRecord(topic, partition, raw, key, fields) };

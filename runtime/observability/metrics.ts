@@ -1,5 +1,6 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { CaptureMetrics } from './capture-metrics.ts';
+import { ClaimMetrics } from './claim-metrics.ts';
 import { DeliveryMetrics } from './delivery-metrics.ts';
 import type { ProcessStatus } from './process-status.ts';
 import { SpoolMetrics } from './spool-metrics.ts';
@@ -20,6 +21,7 @@ export interface Metrics {
   readonly delivery: DeliveryMetrics;
   readonly capture: CaptureMetrics;
   readonly spools: SpoolMetrics;
+  readonly claims: ClaimMetrics;
 }
 
 export interface MetricsOptions {
@@ -59,5 +61,6 @@ export function createMetrics({ version, process: ofProcess = true }: MetricsOpt
     delivery,
     capture: new CaptureMetrics(registry),
     spools: new SpoolMetrics(registry),
+    claims: new ClaimMetrics(registry),
   };
 }

@@ -1,4 +1,5 @@
 import type { TopicCodec } from '../../schemas/codec.ts';
+import type { Payloads } from '../../schemas/payloads.ts';
 import { retryOf, type TopicName } from '../../schemas/topics.ts';
 import { deadLetter } from '../delivery/dead-letter.ts';
 import { originOf } from '../delivery/redrive-record.ts';
@@ -66,6 +67,8 @@ export class TaskCore {
   readonly #isTimed: boolean;
   readonly #isAsync: boolean;
   #isBehind = false;
+  /** Of the records that are processed next, where they are not in them. */
+  payloads: Payloads | undefined;
 
   constructor(options: CoreOptions) {
     this.#options = options;
@@ -196,7 +199,7 @@ export class TaskCore {
     let value: unknown;
     try {
       key = codec.decodeKey(topic, record.key);
-      value = record.value === null ? null : codec.decode(topic, record.value);
+      value = record.value === null ? null : codec.decode(topic, record.value, this.payloads);
     } catch (error) {
       if (!(error instanceof ReachflowError) || error.retry === 'backoff') throw error;
       this.#deadLetter('decode', source, error);

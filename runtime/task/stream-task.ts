@@ -1,13 +1,14 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { TopicName } from '../../schemas/topics.ts';
-import { settledWithin } from '../backoff.ts';
-import { errorMessage } from '../errors.ts';
+import { backoffMs, settledWithin } from '../backoff.ts';
+import { errorMessage, type ReachflowError } from '../errors.ts';
 import type { TaskMetrics } from '../observability/task-metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
 import type { TaskState } from '../state/task-state.ts';
 import { groupOf, inputsOf, type SubTopology } from '../topology/graph.ts';
+import { BatchPayloads } from './batch-payloads.ts';
 import { TaskCore } from './core.ts';
 import { newTaskCounters, type TaskCounters } from './counters.ts';
 import { EpochObserver } from './epoch-observer.ts';
@@ -48,6 +49,8 @@ const CHANGED_KEYS_PER_EPOCH = 500;
 const MAX_CATCH_UPS = 10_000;
 /** How long `close` waits for deletions, ms: a broker that is away must not hold it up. */
 const DELETION_MS = 2_000;
+/** How long a record is waited for whose payload cannot be read, ms. */
+const PAYLOAD_BACKOFF = { initialMs: 500, maxMs: 30_000 };
 /** Longest wait of one `retry` outcome, ms: a step that asks for more is asked again in between. */
 const MAX_RETRY_WAIT_MS = 60_000;
 
@@ -70,6 +73,10 @@ export class StreamTask {
   #retryAt = Number.NEGATIVE_INFINITY;
   /** When the record at the position may be tried again, ms. */
   #waitUntil = Number.NEGATIVE_INFINITY;
+  /** Of the batch under way. */
+  #payloads: BatchPayloads | undefined;
+  /** How often in a row the payload of the record at the position could not be read. */
+  #payloadFailures = 0;
   /** Deletions of the changelog's beginning, under way. */
   readonly #deletions = new Set<Promise<void>>();
   /** Why this task is of no further use: what is queued behind a failed epoch must not run on its state. */
@@ -167,12 +174,16 @@ export class StreamTask {
     const { topic, records, nextOffset, atEnd } = batch;
     const { codec, sub, pipeline } = this.#options;
     const input = inputsOf(pipeline, sub).find((read) => read.topic === topic);
+    this.#payloads = undefined;
     if (input?.source.kind === 'topic') {
+      const logical = input.source.topic;
+      const values = records.map(({ value }) => value);
       await codec.load(
-        input.source.topic,
-        records.map(({ value }) => value),
+        logical,
+        values,
         records.map(({ key }) => key),
       );
+      this.#payloads = new BatchPayloads(codec, logical, values);
     }
     this.#ends.set(topic, atEnd);
     this.#core.seen(topic, atEnd, records.length > 0);
@@ -184,6 +195,7 @@ export class StreamTask {
       if (next < records.length) await heartbeat();
       if (left.aborted) return false;
     }
+    this.#payloads = undefined;
     this.#epochs.moveTo(topic, nextOffset);
     if (this.position(topic) !== this.committedPositions.get(topic)) {
       await this.#finishEpoch('always');
@@ -198,7 +210,11 @@ export class StreamTask {
    */
   async #epoch(batch: Batch, from: number): Promise<number | undefined> {
     const { topic, records, nextOffset } = batch;
-    let to = records.length;
+    const payloads = await this.#payloads?.from(from);
+    let to = payloads?.end ?? records.length;
+    if (payloads?.failure !== undefined && to === from)
+      return this.#awaitPayload(batch, from, payloads.failure);
+    this.#payloadFailures = 0;
     let stop: RetryLater | Oversized | undefined;
     for (;;) {
       if (stop !== undefined && to === from) return this.#stopAt(batch, to, stop);
@@ -256,10 +272,24 @@ export class StreamTask {
     return undefined;
   }
 
+  /** What came before is committed: the record and those behind it wait. Nothing is lost, and nothing overtakes it. */
+  #awaitPayload({ topic, records }: Batch, at: number, error: ReachflowError): undefined {
+    const { logger, now, partition } = this.#options;
+    this.#payloads = undefined;
+    this.#payloadFailures += 1;
+    const afterMs = backoffMs(this.#payloadFailures, PAYLOAD_BACKOFF);
+    const { code, message, hint } = error;
+    const record = `${topic}[${partition}]@${records[at]?.offset}`;
+    logger.warn({ record, code, hint, afterMs }, `${record} waits: ${message}`);
+    this.#waitUntil = now() + afterMs;
+    return undefined;
+  }
+
   /** Processes records from index `from` until the epoch is full. Returns the index of the next one. */
   #process({ topic, records }: Batch, from: number, to: number): number {
     const { maxEpochRecords } = this.#options;
     const position = this.position(topic) ?? 0n;
+    this.#core.payloads = this.#payloads?.current;
     for (let i = from; i < to; i += 1) {
       const record = records[i];
       if (record === undefined || record.offset < position) continue;

@@ -44,7 +44,8 @@ export async function decodedTopic<T extends TopicName>(
   const raw: Buffer[] = [];
   await readTopic(client, { topic, onRecord: ({ value }) => void (value && raw.push(value)) });
   await codec.load(topic, raw);
-  return raw.map((bytes) => codec.decode(topic, bytes));
+  const payloads = await codec.allPayloads(topic, raw);
+  return raw.map((bytes) => codec.decode(topic, bytes, payloads));
 }
 
 /** Polls until `check` holds. @throws Error with `what` after `timeoutMs`. */
