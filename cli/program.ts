@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { pipelines } from '../pipelines/catalog.ts';
 import { checkpointCommand } from './commands/checkpoint.ts';
+import { claimCheckCommand } from './commands/claim-check.ts';
 import { configCommand } from './commands/config.ts';
 import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
@@ -26,6 +27,7 @@ const commands: readonly (() => Command)[] = [
   dlqCommand,
   schemasCommand,
   checkpointCommand,
+  claimCheckCommand,
   proveCommand,
   configCommand,
 ];

@@ -190,7 +190,8 @@ export class S3Storage implements CheckpointStorage {
           found.push(below.slice(Prefix.length, -1));
         if (found.length > MAX_LISTED) throw tooMany(this.location);
       }
-      return found;
+      // The service orders them with the / behind.
+      return found.sort();
     });
   }
 

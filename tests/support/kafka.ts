@@ -5,6 +5,7 @@ import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.
 import { type KafkaConfig, kafkaConfigSchema } from '../../runtime/kafka/config.ts';
 import { readTopic } from '../../runtime/kafka/reader.ts';
 import { TopicCodec } from '../../schemas/codec.ts';
+import type { PayloadSource } from '../../schemas/payloads.ts';
 import { createSchemaRegistryClient } from '../../schemas/registry.ts';
 import type { TopicName, TopicValue } from '../../schemas/topics.ts';
 import { testStack } from '../integration/stack.ts';
@@ -16,6 +17,7 @@ export const testLogger = pino({ level: process.env['REACHFLOW_TEST_LOG'] ?? 'si
 export function kafkaFixture(
   config: Partial<KafkaConfig> = {},
   stack: Pick<StackEndpoints, 'kafka' | 'registry'> = testStack(),
+  payloads?: PayloadSource,
 ): {
   client: KafkaClient;
   codec: TopicCodec;
@@ -31,7 +33,7 @@ export function kafkaFixture(
   );
   return {
     client,
-    codec: new TopicCodec(createSchemaRegistryClient(registry.url), client.physical),
+    codec: new TopicCodec(createSchemaRegistryClient(registry.url), client.physical, payloads),
   };
 }
 

@@ -31,13 +31,16 @@ export class WebhookSenders {
   #stopped = false;
   readonly #senders: Promise<void>[];
 
-  /** @param url of the source, asked for before each attempt: a restarted process may have another. */
-  constructor(url: () => string, secret: string, senders: number, name: string) {
+  /**
+   * @param url of the source, asked for before each attempt: a restarted process may have another.
+   * @param padding characters that make each body larger.
+   */
+  constructor(url: () => string, secret: string, senders: number, name: string, padding = 0) {
     this.#url = url;
     this.#secret = secret;
     this.#senders = Array.from({ length: senders }, (_, sender) => {
       this.#accepted.push([]);
-      return this.#run(sender, name);
+      return this.#run(sender, name, 'x'.repeat(padding));
     });
   }
 
@@ -58,10 +61,11 @@ export class WebhookSenders {
     return this.sent;
   }
 
-  async #run(sender: number, name: string): Promise<void> {
+  async #run(sender: number, name: string, padding: string): Promise<void> {
     for (let n = 0; !this.#stopped; n += 1) {
       const deliveryId = `${name}-${sender}-${n}`;
-      const body = JSON.stringify({ id: `${name}-${sender}`, n });
+      const more = padding === '' ? {} : { padding };
+      const body = JSON.stringify({ id: `${name}-${sender}`, n, ...more });
       while (!(await this.#post(deliveryId, body))) await delay(RETRY_MS);
       this.#accepted[sender]?.push(deliveryId);
     }
