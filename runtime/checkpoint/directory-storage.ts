@@ -83,11 +83,16 @@ export class DirectoryStorage implements CheckpointStorage {
   putBytes(key: string, bytes: Buffer): Promise<void> {
     return this.#guard(`write ${key}`, async () => {
       const target = this.#pathOf(key);
-      await this.#makeDirectory(dirname(target));
       const beside = `${target}.${randomBytes(4).toString('hex')}${UNFINISHED}`;
-      await withFile(beside, 'wx', async (file) => {
-        await file.writeFile(bytes);
-        await file.sync();
+      const write = () =>
+        withFile(beside, 'wx', async (file) => {
+          await file.writeFile(bytes);
+          await file.sync();
+        });
+      await write().catch(async (error: unknown) => {
+        if (errorCode(error) !== 'ENOENT') throw error;
+        await this.#makeDirectory(dirname(target));
+        await write();
       });
       await rename(beside, target);
       await syncParent(target);
