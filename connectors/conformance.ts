@@ -11,6 +11,19 @@ export interface DeliveryHarness {
   offer(ids: readonly string[]): Promise<readonly string[]>;
   /** Ids of the committed records of its topics, repeats included, in any order. */
   stored(): Promise<readonly string[]>;
+  /**
+   * Of a connector whose `stored` is what is left once repeats are dropped: its input may be offered again, and what a
+   * crash or brokers that are away do to it is tried, too.
+   */
+  readonly faults?: DeliveryFaults;
+}
+
+/** What a harness can do to its connector, on the real engines. */
+export interface DeliveryFaults {
+  /** Ends the connector without warning, as SIGKILL does. The suite starts it again. */
+  kill(): Promise<void>;
+  /** No broker answers while `work` runs. */
+  withoutBrokers(work: () => Promise<void>): Promise<void>;
 }
 
 /**
@@ -72,25 +85,32 @@ export function describeConnectorConformance(
     });
 
     if (delivery !== undefined) {
-      describeDelivery(delivery, () => connector, timeoutMs);
+      describeDelivery(delivery(), () => connector, timeoutMs);
     }
   });
 }
 
-function describeDelivery(
-  harness: () => DeliveryHarness,
-  connector: () => Connector,
+/**
+ * The part of it that is about delivery, for a connector that is a process of its own, too.
+ * @param connector what is started and stopped; asked for in each test.
+ */
+export function describeDelivery(
+  harness: DeliveryHarness,
+  connector: () => Pick<Connector, 'start' | 'stop'>,
   timeoutMs: number,
 ): void {
   const accepted: string[] = [];
+  const offerAll = async (ids: readonly string[]) => {
+    const taken = await harness.offer(ids);
+    accepted.push(...taken);
+    return taken;
+  };
   const offer = async (prefix: string, count: number) => {
     const ids = Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
-    const taken = await harness().offer(ids);
-    accepted.push(...taken);
-    return { ids, taken };
+    return { ids, taken: await offerAll(ids) };
   };
   const expectOnce = async () => {
-    const stored = (await harness().stored()).toSorted();
+    const stored = (await harness.stored()).toSorted();
     expect(accepted.filter((id) => !stored.includes(id))).toEqual([]);
     expect(stored.filter((id, i) => id === stored[i - 1])).toEqual([]);
   };
@@ -115,6 +135,36 @@ function describeDelivery(
     await connector().start();
     const { ids, taken } = await offer('again', 50);
     expect(taken.toSorted()).toEqual(ids.toSorted());
+    await expectOnce();
+  });
+
+  const { faults } = harness;
+  if (faults === undefined) return;
+
+  it('has once what it is offered again', { timeout: 2 * timeoutMs }, async () => {
+    const { ids } = await offer('repeated', 50);
+    expect((await offerAll(ids)).toSorted()).toEqual(ids.toSorted());
+    await expectOnce();
+  });
+
+  it('has what it accepted while no broker answered, once', {
+    timeout: 2 * timeoutMs,
+  }, async () => {
+    await faults.withoutBrokers(async () => {
+      const { ids, taken } = await offer('away', 100);
+      expect(taken.toSorted()).toEqual(ids.toSorted());
+    });
+    await expectOnce();
+  });
+
+  it('loses nothing to a kill, and counts no retry twice', { timeout: 2 * timeoutMs }, async () => {
+    const offered = offer('killed', 400);
+    await delay(30);
+    await faults.kill();
+    const { ids } = await offered;
+    await connector().start();
+    // As a sender would that has no answer; here all of them.
+    expect((await offerAll(ids)).toSorted()).toEqual(ids.toSorted());
     await expectOnce();
   });
 }

@@ -22,6 +22,7 @@ const ISO_8601 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\
 /** The value at an RFC 6901 pointer, own properties only; undefined when there is none. */
 export function atPointer(value: unknown, pointer: string): unknown {
   let at: unknown = value;
+  if (at === undefined) return undefined;
   for (const raw of pointer.split('/').slice(1)) {
     const name = raw.replaceAll('~1', '/').replaceAll('~0', '~');
     if (typeof at !== 'object' || at === null || !Object.hasOwn(at, name)) return undefined;

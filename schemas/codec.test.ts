@@ -50,6 +50,21 @@ describe('TopicCodec', () => {
     expect(codec.decode('contact.golden', bytes)).toEqual(contact);
   });
 
+  it('writes values larger than those before, and small ones after them', async () => {
+    const codec = new TopicCodec(registryOf({}), (name) => name);
+    await codec.register(['contact.golden']);
+    const names = ['a', 'é'.repeat(100_000), 'b', 'c'.repeat(300_000), ''];
+    const written = names.map((name) =>
+      codec.encode('contact.golden', { ...contact, full_name: name }),
+    );
+    await codec.load('contact.golden', written);
+    const read = written.map((bytes) => codec.decode('contact.golden', bytes).full_name);
+    expect(read).toEqual(names);
+    expect(
+      written.every((bytes, i) => bytes.length < Buffer.byteLength(names[i] ?? '') + 200),
+    ).toBe(true);
+  });
+
   it('reads an older and a newer writer into the reader schema', async () => {
     const envelope = JSON.parse(
       JSON.stringify(readerType('cdc.public.events').schema({ exportAttrs: true })),

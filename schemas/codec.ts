@@ -20,6 +20,7 @@ import { isClaimable, type TopicName, type TopicValue, topics } from './topics.t
 /** Confluent wire format: byte 0, then the schema id as a big-endian int32, then the Avro body. */
 const MAGIC = 0;
 const HEADER_BYTES = 5;
+const SCRATCH_BYTES = 16_384;
 
 interface Reader {
   readonly writer: Type;
@@ -92,6 +93,8 @@ export class TopicCodec {
   readonly #readers = new Map<TopicName, Map<number, Reader | Unreadable>>();
   readonly #keyTypes = new Map<number, Type | Unreadable>();
   readonly #payloads: PayloadSource | undefined;
+  /** What is encoded is written here first, since its length is not known before; as large as the largest value. */
+  #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
   /**
    * @param physicalName logical topic → name on the broker; the subject is that name + `-value`.
@@ -131,16 +134,21 @@ export class TopicCodec {
     const id = this.#writeIds.get(topic);
     if (id === undefined) throw new Error(`register(${topic}) has to come before encode`);
     const type = readerType(topic);
-    let body: Buffer;
+    let end: number;
     try {
-      body = type.toBuffer(value);
+      end = type.encode(value, this.#scratch, HEADER_BYTES);
+      if (end < 0) {
+        // That many bytes were missing.
+        this.#scratch = Buffer.allocUnsafeSlow(this.#scratch.length - end);
+        end = type.encode(value, this.#scratch, HEADER_BYTES);
+      }
     } catch (error) {
       throw mismatch(topic, type, value, error);
     }
-    const framed = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+    const framed = Buffer.allocUnsafe(end);
+    this.#scratch.copy(framed, 0, 0, end);
     framed[0] = MAGIC;
     framed.writeInt32BE(id, 1);
-    body.copy(framed, HEADER_BYTES);
     return framed;
   }
 

@@ -22,6 +22,8 @@ export interface Spread {
 export interface Ratio {
   readonly name: string;
   readonly value: number;
+  /** At least that much is wanted; absent where nothing is. */
+  readonly target?: number;
 }
 
 /** How a figure is shown. */
@@ -109,7 +111,11 @@ export function print({ scenario, columns, samples, ratios }: Report): void {
       line(`  ${contestant}, run ${run}: ${exact === false ? 'not exact: ' : ''}${detail}`);
     }
   }
-  for (const { name, value } of ratios) line(`${name} ${value.toFixed(2)}×`);
+  for (const { name, value, target } of ratios) {
+    const verdict =
+      target === undefined ? '' : ` (${value >= target ? 'met' : 'missed'}: at least ${target}×)`;
+    line(`${name} ${value.toFixed(2)}×${verdict}`);
+  }
 }
 
 /** Writes a report for programs, with what it was measured on. */

@@ -100,6 +100,8 @@ for (let from = 0; from < order.connections; from += CONNECTING) {
   const opened = Array.from({ length: count }, (_, i) => open(order, from + i));
   sockets.push(...(await Promise.all(opened)));
 }
+const usedBefore = process.cpuUsage();
+const began = performance.now();
 say({ type: 'connected' });
 if (order.kind === 'socket') {
   await send(order, sockets);
@@ -108,5 +110,7 @@ if (order.kind === 'socket') {
   const [expected] = (await once(process, 'message')) as [number];
   await untilReceived(expected);
 }
-say({ type: 'report', report: { received: latencies.length, latencies, lost } });
+const used = process.cpuUsage(usedBefore);
+const cores = (used.user + used.system) / 1e3 / (performance.now() - began);
+say({ type: 'report', report: { received: latencies.length, latencies, lost, cores } });
 process.once('disconnect', () => process.exit(0));

@@ -32,6 +32,8 @@ export interface ClientsReport {
   readonly latencies: readonly number[];
   /** Connections that ended before the end. */
   readonly lost: number;
+  /** CPU time of the clients from when they were connected, in cores: near 1 they are what is measured. */
+  readonly cores: number;
 }
 
 export type ClientsMessage =

@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { parseMessage } from '../../cli/workers/messages.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import type { Arena, Environment } from '../harness/environment.ts';
+import { buildPeer } from '../peers/build.ts';
 import { buildGoPeer } from '../peers/go.ts';
 
 /** A process that takes webhooks of the source `shop`. */
@@ -58,17 +59,57 @@ export const ours: IngestorKind = {
 /** net/http and franz-go, and nothing else: a lower bound. */
 export async function bareGo(onProgress: (text: string) => void): Promise<IngestorKind> {
   const binary = await buildGoPeer('go-webhook', onProgress);
+  return peer('go', (brokers, topic, secret) => ({
+    file: binary,
+    args: ['-brokers', brokers, '-topic', topic, '-secret', secret],
+  }));
+}
+
+/** Apache Camel: see ../peers/camel/README.md. */
+export async function camel(onProgress: (text: string) => void): Promise<IngestorKind> {
+  const { java, classPath } = await buildPeer('camel', onProgress);
+  const flags = [
+    '-Xms512m',
+    '-Xmx512m',
+    '-XX:+UseSerialGC',
+    '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn',
+  ];
+  return peer('camel', (brokers, topic, secret) => ({
+    file: java,
+    args: [
+      ...flags,
+      '-cp',
+      classPath,
+      'io.reachflow.bench.camel.CamelPeer',
+      brokers,
+      topic,
+      secret,
+    ],
+  }));
+}
+
+/** A process that prints `ready <url>` once it listens. */
+function peer(
+  name: string,
+  command: (
+    brokers: string,
+    topic: string,
+    secret: string,
+  ) => { readonly file: string; readonly args: readonly string[] },
+): IngestorKind {
   return {
-    name: 'go',
+    name,
     async start(environment, arena, secret) {
       const topic = arena.client.physical('webhook.received');
-      const args = ['-brokers', environment.brokers.join(','), '-topic', topic, '-secret', secret];
-      const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      const { file, args } = command(environment.brokers.join(','), topic, secret);
+      const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'inherit'] });
       const { stdout } = child;
       const ready = new Promise<string>((resolve) => {
-        createInterface({ input: stdout }).on('line', (line) => resolve(line.split(' ')[1] ?? ''));
+        createInterface({ input: stdout }).on('line', (line) => {
+          if (line.startsWith('ready ')) resolve(line.slice('ready '.length));
+        });
       });
-      return running('go', child, ready);
+      return running(name, child, ready);
     },
   };
 }

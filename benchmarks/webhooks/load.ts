@@ -31,6 +31,8 @@ export interface LoadResult {
   readonly p95: number;
   readonly p99: number;
   readonly max: number;
+  /** CPU time of this process while it sent, in cores: near 1 it is what is measured. */
+  readonly cores: number;
 }
 
 const KEYS = 1_000;
@@ -105,6 +107,7 @@ async function run(options: LoadOptions): Promise<LoadResult> {
   );
   const statuses: Record<string, number> = {};
   const latencies: number[] = [];
+  const usedBefore = process.cpuUsage();
   const began = performance.now();
   const end = began + (options.seconds ?? Number.POSITIVE_INFINITY) * 1_000;
   let next = 0;
@@ -127,10 +130,12 @@ async function run(options: LoadOptions): Promise<LoadResult> {
     }),
   );
   const seconds = (performance.now() - began) / 1_000;
+  const used = process.cpuUsage(usedBefore);
   for (const client of clients) client.close();
   latencies.sort((a, b) => a - b);
   const at = (share: number) => latencies[Math.floor(share * (latencies.length - 1))] ?? 0;
-  return { seconds, statuses, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
+  const cores = (used.user + used.system) / 1e6 / seconds;
+  return { seconds, statuses, p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1), cores };
 }
 
 const options = JSON.parse(process.argv[2] ?? '{}') as LoadOptions;

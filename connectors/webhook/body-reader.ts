@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import { ProblemError } from '../../runtime/http/problem.ts';
+import { requestAborted } from './http-problems.ts';
 
 /** A body over the limit is read on, unkept, up to this multiple: a sender that is cut off sees no answer. */
 const DRAIN_FACTOR = 2;
@@ -11,16 +12,21 @@ export interface BodyLimits {
   readonly retryAfterSeconds: number;
 }
 
+/** Called once: with what the request failed with, or with its body. */
+export type BodyCallback = (error: Error | null, body?: Buffer) => void;
+
 /** Reads request bodies into memory within one budget for all of them. */
 export interface BodyReader {
   /**
-   * The whole body. Its bytes count against the budget until `release`.
-   * @throws ProblemError 413 BODY_TOO_LARGE, 503 OVERLOADED; what the stream fails with when the sender aborts.
+   * Reads the whole body. Its bytes count against the budget until `release`. With a callback and events: an iterator of
+   * the stream and its promises would be a tenth of a request's cost.
+   * @param done gets a ProblemError 413 BODY_TOO_LARGE or 503 OVERLOADED, what the stream fails with when the sender
+   *   aborts, or the body.
    */
-  read(headers: IncomingHttpHeaders, payload: Readable): Promise<Buffer>;
+  read(headers: IncomingHttpHeaders, payload: Readable, done: BodyCallback): void;
   /** Counts what was made of a body against the budget, until `release`. @throws ProblemError 503 OVERLOADED. */
   hold(body: Buffer): void;
-  /** Give back what `read` returned or `hold` took, once it is no longer needed. */
+  /** Give back what `read` came to or `hold` took, once it is no longer needed. */
   release(body: Buffer): void;
 }
 
@@ -43,31 +49,43 @@ export function createBodyReader(limits: BodyLimits): BodyReader {
     });
 
   return {
-    async read(headers, payload) {
+    read(headers, payload, done) {
       const drainLimit = limits.bodyLimitBytes * DRAIN_FACTOR;
-      if (Number(headers['content-length'] ?? 0) > drainLimit) throw tooLarge();
+      if (Number(headers['content-length'] ?? 0) > drainLimit) return done(tooLarge());
       const chunks: Buffer[] = [];
       let received = 0;
       let held = 0;
-      let isRead = false;
-      try {
-        // Not destroyed on return: the answer goes out over the same socket.
-        for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
-          const part = chunk as Buffer;
-          received += part.length;
-          if (received > drainLimit) throw tooLarge();
-          if (received > limits.bodyLimitBytes) continue;
-          if (buffered + part.length > limits.maxBufferedBytes) throw overloaded();
-          buffered += part.length;
-          held += part.length;
-          chunks.push(part);
-        }
-        if (received > limits.bodyLimitBytes) throw tooLarge();
-        isRead = true;
-        return Buffer.concat(chunks, received);
-      } finally {
-        if (!isRead) buffered -= held;
-      }
+      let isOver = false;
+      const fail = (error: Error): void => {
+        if (isOver) return;
+        isOver = true;
+        buffered -= held;
+        // Not destroyed: the answer goes out over the same socket.
+        payload.pause();
+        done(error);
+      };
+      payload.on('data', (part: Buffer) => {
+        if (isOver) return;
+        received += part.length;
+        if (received > drainLimit) return fail(tooLarge());
+        if (received > limits.bodyLimitBytes) return;
+        if (buffered + part.length > limits.maxBufferedBytes) return fail(overloaded());
+        buffered += part.length;
+        held += part.length;
+        chunks.push(part);
+      });
+      payload.on('end', () => {
+        if (isOver) return;
+        if (received > limits.bodyLimitBytes) return fail(tooLarge());
+        isOver = true;
+        const [only] = chunks;
+        done(null, chunks.length === 1 ? only : Buffer.concat(chunks, received));
+      });
+      payload.on('error', fail);
+      // Of a stream that is destroyed without any of these.
+      payload.on('close', () => {
+        if (!isOver) fail(requestAborted());
+      });
     },
     hold(body) {
       if (buffered + body.length > limits.maxBufferedBytes) throw overloaded();

@@ -15,6 +15,16 @@ export function requestIdOf(request: Pick<IncomingMessage, 'headers'>): string {
   return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
 }
 
+/** The sender went away before the end of the body. */
+export function requestAborted(cause?: unknown): ProblemError {
+  return new ProblemError('the sender closed the connection before the end of the body', {
+    status: 400,
+    code: 'REQUEST_ABORTED',
+    hint: 'Send the delivery again.',
+    cause,
+  });
+}
+
 /** What the framework refused (a bad URL, a malformed content type) keeps its 4xx; anything else is our bug. */
 export function toProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
@@ -28,12 +38,7 @@ export function toProblem(error: unknown): ProblemError {
     });
   }
   if (errorCode(error) === 'ECONNRESET') {
-    return new ProblemError('the sender closed the connection before the end of the body', {
-      status: 400,
-      code: 'REQUEST_ABORTED',
-      hint: 'Send the delivery again.',
-      cause: error,
-    });
+    return requestAborted(error);
   }
   return new ProblemError('an unexpected error', {
     status: 500,

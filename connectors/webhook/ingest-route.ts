@@ -38,8 +38,8 @@ export function addIngestRoute(
   const limits = createLimits(config.limits, deps.clock);
   const ingestor = { deps, bodies, limits };
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', async (request: FastifyRequest, payload: FastifyRequest['raw']) => {
-    return bodies.read(request.headers, payload);
+  app.addContentTypeParser('*', (request, payload, done) => {
+    bodies.read(request.headers, payload, done);
   });
   app.post<IngestRoute>(
     PATH,
@@ -158,8 +158,13 @@ async function publish(
     carried === undefined
       ? publications
       : publications.map((publication) => ({ ...publication, headers: carried }));
+  const [only] = traced;
   try {
-    await publishAll(deps, traced);
+    if (traced.length === 1 && only !== undefined) {
+      await publishEvent(deps.config, deps.publisher, only);
+    } else {
+      await publishAll(deps, traced);
+    }
     deps.onPublished(undefined);
     trace?.end();
   } catch (error) {
@@ -170,16 +175,11 @@ async function publish(
   }
 }
 
-/** In the batch's order, which is kept for each key. Ends when nothing is under way any more. */
+/** A batch, in its order, which is kept for each key. Ends when nothing is under way any more. */
 async function publishAll(
   { config, publisher }: WebhookServerDeps,
   publications: readonly WebhookPublication[],
 ): Promise<void> {
-  const [only] = publications;
-  if (publications.length === 1 && only !== undefined) {
-    await publishEvent(config, publisher, only);
-    return;
-  }
   const outcomes = await Promise.allSettled(
     publications.map((publication) => publishEvent(config, publisher, publication)),
   );

@@ -81,20 +81,24 @@ function publishProblem(config: WebhookConfig, error: unknown): ProblemError {
  * arrive: the sender's retry then is a duplicate by its delivery id, which deduplication drops.
  * @throws ProblemError 503 when it can succeed later, otherwise 500.
  */
-export async function publishEvent(
+export function publishEvent(
   config: WebhookConfig,
   publisher: Publisher,
   publication: WebhookPublication,
 ): Promise<void> {
-  const { promise: timedOut, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => {
-    reject(unavailable(config, 'ACK_TIMEOUT', 'the event was not stored in time'));
-  }, config.ackTimeoutMs);
-  try {
-    await Promise.race([publisher.publish('webhook.received', publication), timedOut]);
-  } catch (error) {
-    throw error instanceof ProblemError ? error : publishProblem(config, error);
-  } finally {
-    clearTimeout(timer);
-  }
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(unavailable(config, 'ACK_TIMEOUT', 'the event was not stored in time'));
+    }, config.ackTimeoutMs);
+    publisher.publish('webhook.received', publication).then(
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        reject(publishProblem(config, error));
+      },
+    );
+  });
 }

@@ -81,7 +81,8 @@ const STOP_MS = 3_000;
  */
 export class SpoolingPublisher implements Publisher {
   readonly #options: SpoolingPublisherOptions;
-  readonly #registered = new Map<TopicName, Promise<void>>();
+  readonly #registered = new Set<TopicName>();
+  readonly #registering = new Map<TopicName, Promise<void>>();
   readonly #over = new AbortController();
   readonly #drain: DrainLoop;
   #mode: SpoolMode = 'direct';
@@ -119,15 +120,19 @@ export class SpoolingPublisher implements Publisher {
    * @throws ReachflowError `SCHEMA_MISMATCH`, `RECORD_TOO_LARGE` (retry: none); `SPOOL_FULL`, `SPOOL_UNAVAILABLE`,
    *   `REGISTRY_UNAVAILABLE`, `PUBLISHER_CLOSED` (retry: backoff).
    */
-  async publish<T extends TopicName>(topic: T, publication: Publication<T>): Promise<void> {
-    await this.#register(topic);
-    const { value, ...rest } = publication;
-    const record = { topic, value: this.#options.codec.encode(topic, value), ...rest };
-    const bytes = recordBytes(record);
-    const limit = topics[topic].maxMessageBytes;
-    if (bytes + OVERHEAD_BYTES > limit) throw tooLarge(topic, bytes, limit);
-    if (this.#closed) throw closed();
-    await new Promise<void>((resolve, reject) => {
+  publish<T extends TopicName>(topic: T, publication: Publication<T>): Promise<void> {
+    if (this.#registered.has(topic)) return this.#take(topic, publication);
+    return this.#register(topic).then(() => this.#take(topic, publication));
+  }
+
+  #take<T extends TopicName>(topic: T, publication: Publication<T>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const { value, ...rest } = publication;
+      const record = { topic, value: this.#options.codec.encode(topic, value), ...rest };
+      const bytes = recordBytes(record);
+      const limit = topics[topic].maxMessageBytes;
+      if (bytes + OVERHEAD_BYTES > limit) throw tooLarge(topic, bytes, limit);
+      if (this.#closed) throw closed();
       const waiting = { record, bytes, resolve, reject };
       if (this.#mode === 'spooling') {
         void this.#spool(waiting);
@@ -160,11 +165,16 @@ export class SpoolingPublisher implements Publisher {
   }
 
   #register(topic: TopicName): Promise<void> {
-    let pending = this.#registered.get(topic);
+    let pending = this.#registering.get(topic);
     if (pending === undefined) {
       pending = this.#options.codec.register([topic]);
-      this.#registered.set(topic, pending);
-      pending.catch(() => this.#registered.delete(topic));
+      this.#registering.set(topic, pending);
+      const settled = (): unknown => this.#registering.delete(topic);
+      // Before those who wait for it go on, in the order of their calls: who calls from then on comes after them.
+      pending.then(() => {
+        this.#registered.add(topic);
+        settled();
+      }, settled);
     }
     return pending;
   }

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { killComponent, startComponent } from '../../compose/stack.ts';
+import { type DeliveryHarness, describeDelivery } from '../../connectors/conformance.ts';
+import { signHmac } from '../../connectors/webhook/schemes/hmac.ts';
 import { createKafkaClient, type KafkaClient } from '../../runtime/kafka/client.ts';
 import { kafkaConfigSchema } from '../../runtime/kafka/config.ts';
 import { TopicCodec } from '../../schemas/codec.ts';
@@ -16,6 +18,8 @@ import { WebhookSenders } from '../support/webhook-senders.ts';
 const SECRET = 'a-secret-of-this-test-only';
 const SENDERS = 16;
 const PORT_ANY = '0';
+/** Delivery ids of the suite for connectors. */
+const CONFORMING = /^[a-z]+-\d+$/;
 
 describe('webhooks and their spool while the broker is away', () => {
   let own: OwnStack;
@@ -44,17 +48,22 @@ describe('webhooks and their spool while the broker is away', () => {
 
   /** On the same port as before. */
   function start(): void {
+    const port = url === '' ? PORT_ANY : new URL(url).port;
+    ingestor = ingest('webhook,events', spoolDir, port);
+  }
+
+  function ingest(only: string, spool: string, port = PORT_ANY): ReachflowProcess {
     const { kafka, registry } = own.endpoints;
     const source = { scheme: 'hmac', tenant: 't', secrets: [SECRET], entityPointers: ['/id'] };
-    ingestor = new ReachflowProcess(
+    return new ReachflowProcess(
       {
         REACHFLOW_KAFKA_BROKERS: kafka.brokers.join(','),
         REACHFLOW_REGISTRY_URL: registry.url,
-        REACHFLOW_WEBHOOK_PORT: url === '' ? PORT_ANY : new URL(url).port,
+        REACHFLOW_WEBHOOK_PORT: port,
         REACHFLOW_WEBHOOK_SOURCES: JSON.stringify({ shop: source }),
-        REACHFLOW_WEBHOOK_SPOOL_DIR: spoolDir,
+        REACHFLOW_WEBHOOK_SPOOL_DIR: spool,
       },
-      ['--only', 'webhook,events'],
+      ['--only', only],
     );
   }
 
@@ -65,8 +74,9 @@ describe('webhooks and their spool while the broker is away', () => {
     return values.map((value) => value.delivery_id).filter((id) => id.startsWith(prefix));
   }
 
-  const spooled = (): boolean =>
-    readdirSync(spoolDir, { recursive: true }).some((file) => String(file).endsWith('.segment'));
+  const hasSegments = (dir: string): boolean =>
+    readdirSync(dir, { recursive: true }).some((file) => String(file).endsWith('.segment'));
+  const spooled = (): boolean => hasSegments(spoolDir);
 
   /** What a sender was told is accepted is there, in its order; a repetition counts where it came first. */
   function expectInOrder(found: readonly string[], accepted: readonly (readonly string[])[]): void {
@@ -146,4 +156,59 @@ describe('webhooks and their spool while the broker is away', () => {
     );
     expect(await recorded()).toEqual(accepted.flat().toSorted());
   }, 180_000);
+
+  describe('connector contract: webhook, a process of its own', () => {
+    let spool: string;
+    let connector: ReachflowProcess | undefined;
+    let at = '';
+
+    beforeAll(() => {
+      spool = mkdtempSync(join(tmpdir(), 'reachflow-spool-conforming-'));
+    });
+    afterAll(async () => {
+      await connector?.end('SIGTERM');
+      rmSync(spool, { recursive: true, force: true });
+    }, 60_000);
+
+    const post = async (deliveryId: string): Promise<readonly string[]> => {
+      const body = '{"id":"one"}';
+      const signing = { secret: SECRET, deliveryId, eventType: 'e', timestampMs: Date.now() };
+      const request = { method: 'POST', body, headers: signHmac({ ...signing, body }) };
+      const status = await fetch(at, request).then(
+        (response) => response.status,
+        () => 0,
+      );
+      return status === 202 ? [deliveryId] : [];
+    };
+    const counted = async (): Promise<readonly string[]> => {
+      const events = await decodedTopic(client, codec, 'event.recorded');
+      const ids = events.map(({ event_id }) => event_id.replace('shop:', ''));
+      return ids.filter((id) => CONFORMING.test(id));
+    };
+    const harness: DeliveryHarness = {
+      offer: async (ids) => (await Promise.all(ids.map(post))).flat(),
+      stored: async () => {
+        await eventually('it has drained', () => !hasSegments(spool));
+        const ids = new Set((await received('')).filter((id) => CONFORMING.test(id)));
+        await eventually('all are processed', async () => (await counted()).length >= ids.size);
+        return await counted();
+      },
+      faults: {
+        kill: async () => void (await connector?.end('SIGKILL')),
+        withoutBrokers: async (work) => {
+          await killComponent(own.dir, 'kafka', 'SIGSTOP');
+          await work().finally(() => killComponent(own.dir, 'kafka', 'SIGCONT'));
+        },
+      },
+    };
+    const process = {
+      start: async () => {
+        if (connector?.running === true) return;
+        connector = ingest('webhook', spool);
+        at = `${(await connector.ready()).webhookUrl ?? ''}/webhooks/ingest/shop`;
+      },
+      stop: async () => void (await connector?.end('SIGTERM')),
+    };
+    describeDelivery(harness, () => process, 60_000);
+  });
 });

@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, type Hmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 
 export interface VerifyInput {
@@ -47,6 +47,8 @@ export interface SignatureScheme {
 }
 
 const SHA256_BYTES = 32;
+/** Of the request that is being verified, which takes one synchronous step. */
+const expected = Buffer.alloc(SHA256_BYTES);
 
 /** More than any rotation needs: it bounds the comparisons that one request can cause. */
 export const MAX_SIGNATURES = 8;
@@ -56,9 +58,13 @@ export function hmacSha256(
   secret: string | Uint8Array,
   ...parts: readonly (string | Uint8Array)[]
 ): Buffer {
+  return hmacOf(secret, parts).digest();
+}
+
+function hmacOf(secret: string | Uint8Array, parts: readonly (string | Uint8Array)[]): Hmac {
   const hmac = createHmac('sha256', secret);
   for (const part of parts) hmac.update(part);
-  return hmac.digest();
+  return hmac;
 }
 
 /** 32 bytes from 64 lower-case hex digits, undefined for anything else: one signature has one spelling. */
@@ -89,7 +95,8 @@ export function anySignatureMatches(
 ): boolean {
   let matches = 0;
   for (const secret of secrets) {
-    const expected = hmacSha256(secret, ...parts);
+    // Through a string: a digest as a Buffer of its own costs as much as the half of the hash.
+    expected.write(hmacOf(secret, parts).digest('binary'), 'latin1');
     for (const signature of given) {
       if (signature.length === SHA256_BYTES && timingSafeEqual(signature, expected)) matches += 1;
     }
