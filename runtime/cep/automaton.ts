@@ -35,8 +35,10 @@ export interface State {
 export interface Automaton {
   readonly states: readonly State[];
   readonly start: State;
-  /** Names of steps that take events, by what `State.step` says; those that must not happen have none of their own. */
+  /** Names of all steps, by what `State.step` says. */
   readonly names: readonly string[];
+  /** Whether a step takes events, or must not happen. */
+  readonly takes: readonly boolean[];
   readonly withinMs: number;
   /** States in which the end of the pattern's time is a match: of the last step that must not follow, and those that go on to it. */
   readonly matchedByTime: ReadonlySet<State>;

@@ -58,6 +58,7 @@ class Compiler {
   readonly #skip: SkipStrategy;
   readonly #states: State[] = [];
   readonly #names: string[] = [];
+  readonly #takesEvents: boolean[] = [];
   readonly #conditions: Condition<unknown>[] = [];
   readonly #checks = new Map<Condition<unknown>, Check>();
   /** One a negative step: all that must not see it lead there. */
@@ -84,6 +85,7 @@ class Compiler {
       states: this.#states,
       start,
       names: this.#names,
+      takes: this.#takesEvents,
       withinMs: this.#withinMs,
       matchedByTime: new Set(this.#states.filter(goesOnToPending)),
       conditions: this.#conditions,
@@ -91,10 +93,14 @@ class Compiler {
   }
 
   #nameSteps(steps: readonly Step[]): void {
-    for (const { name, group } of steps) {
+    for (const step of steps) {
+      const { name, group } = step;
       if (group !== undefined) this.#nameSteps(group);
       else if (this.#names.includes(name)) throw invalidPattern(`two steps are named ${name}`);
-      else this.#names.push(name);
+      else {
+        this.#names.push(name);
+        this.#takesEvents.push(!isNegative(step));
+      }
     }
   }
 

@@ -50,6 +50,8 @@ interface Draft {
  */
 export class Matcher {
   readonly names: readonly string[];
+  /** Whether a step takes events, or must not happen; by its place in `names`. */
+  readonly takes: readonly boolean[];
   readonly #automaton: Automaton;
   readonly #ruling: Ruling | undefined;
   readonly #limits: MatchLimits;
@@ -59,8 +61,9 @@ export class Matcher {
   /** @throws ReachflowError `TOPOLOGY_INVALID`. */
   constructor(pattern: AnyPattern, limits: MatchLimits) {
     this.#automaton = compile(pattern);
-    const { states, names, withinMs, conditions } = this.#automaton;
+    const { states, names, takes, withinMs, conditions } = this.#automaton;
     this.names = names;
+    this.takes = takes;
     this.#ruling = rulingOf(pattern.skip, names);
     this.#limits = limits;
     this.#look = new Look(conditions);

@@ -51,16 +51,18 @@ export interface PatternStep<V> {
 }
 
 /** What a match rules out of those that overlap it. */
-export type SkipStrategy =
+export type SkipStrategy<N extends string = string> =
   | { readonly kind: 'none' | 'next' | 'past-last' }
-  | { readonly kind: 'first' | 'last'; readonly step: string };
+  | { readonly kind: 'first' | 'last'; readonly step: N };
 
-/** A pattern of any events. */
-export interface AnyPattern {
-  readonly steps: readonly PatternStep<never>[];
+/** A pattern as it is compiled: events `V` can be matched by it. */
+export interface PatternFor<V, N extends string> {
+  readonly steps: readonly PatternStep<V>[];
   readonly withinMs: number;
-  readonly skip: SkipStrategy;
+  readonly skip: SkipStrategy<N>;
 }
+
+export type AnyPattern = PatternFor<never, string>;
 
 /** @throws ReachflowError `TOPOLOGY_INVALID`. */
 export function invalidPattern(message: string, hint?: string): ReachflowError {
@@ -82,16 +84,16 @@ const PLAIN = {
  * A pattern of events `V` with steps named `N`. Immutable: each method returns another one. Quantifiers (`times` …
  * `until`) are of the step before them. Every method throws ReachflowError `TOPOLOGY_INVALID` for what cannot be.
  */
-export class Pattern<V, N extends string> implements AnyPattern {
+export class Pattern<V, N extends string> implements PatternFor<V, N> {
   readonly steps: readonly PatternStep<V>[];
   /** Longest time from the first event to the last, ms; Infinity for no limit. */
   readonly withinMs: number;
-  readonly skip: SkipStrategy;
+  readonly skip: SkipStrategy<N>;
 
   constructor(
     steps: readonly PatternStep<V>[],
     withinMs = Number.POSITIVE_INFINITY,
-    skip: SkipStrategy = { kind: 'none' },
+    skip: SkipStrategy<N> = { kind: 'none' },
   ) {
     this.steps = steps;
     this.withinMs = withinMs;
@@ -123,8 +125,8 @@ export class Pattern<V, N extends string> implements AnyPattern {
     return this.#not(name, 'not-followed', where);
   }
 
-  /** A pattern as one step; `contiguity` says how its first event follows. `within` and `skip` are those of the whole. */
-  then<M extends string>(
+  /** A pattern as one step, to repeat it or leave it out; `contiguity` says how its first event follows. `within` and `skip` are those of the whole. */
+  group<M extends string>(
     contiguity: 'strict' | 'relaxed' | 'any',
     group: Pattern<V, M>,
   ): Pattern<V, N | M> {
@@ -226,7 +228,7 @@ export class Pattern<V, N extends string> implements AnyPattern {
     return this.#skipping({ kind: 'last', step });
   }
 
-  #skipping(skip: SkipStrategy): Pattern<V, N> {
+  #skipping(skip: SkipStrategy<N>): Pattern<V, N> {
     return new Pattern(this.steps, this.withinMs, skip);
   }
 
