@@ -146,9 +146,9 @@ describe('a process that is killed', () => {
     crash?.(driver);
     await pipeImport('lost', 'running', NOW);
     await pipeCalls('quick', 120, NOW, 30 * SECOND);
-    await pipeCalls('careless', 60, NOW, MINUTE, { payload: '{' });
+    await pipeCalls('careless', 60, NOW + 30 * SECOND, MINUTE, { payload: '{' });
     await driver.crash();
-    await pipeCalls('slow', 30, NOW + MINUTE, MINUTE);
+    await pipeCalls('slow', 30, NOW + 2 * MINUTE, MINUTE);
     await driver.advanceWatermark(NOW + 90 * MINUTE);
     const found = raised().map((alert) => alert?.alert_id);
     await driver.close();
@@ -159,7 +159,7 @@ describe('a process that is killed', () => {
     const expected = await alerts();
     expect(expected).toEqual([
       `abandoned_import:lost:${NOW}`,
-      `data_quality_issue:careless:${NOW}`,
+      `data_quality_issue:careless:${NOW + 30 * SECOND}`,
       `suspicious_activity:quick:${NOW}`,
     ]);
     for (const nth of [1, 4, 9]) {
