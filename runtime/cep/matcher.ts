@@ -88,6 +88,7 @@ export class Matcher {
     const draft = draftOf(state);
     // One deadline at a time: what the end of one lets through may rule out another, however far time jumps at once.
     for (let at = this.deadline(draft); at <= toMs; at = this.deadline(draft)) {
+      if (at === Number.POSITIVE_INFINITY) break;
       this.#expire(draft, at);
       this.#settle(draft);
     }
