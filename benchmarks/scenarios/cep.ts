@@ -1,5 +1,5 @@
-import { Matcher } from '../../runtime/cep/matcher.ts';
 import { NOTHING_MATCHED } from '../../runtime/cep/match-state.ts';
+import { Matcher } from '../../runtime/cep/matcher.ts';
 import { pattern } from '../../runtime/cep/pattern.ts';
 import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';
 import { defineTopology } from '../../runtime/topology/builder.ts';
@@ -76,7 +76,10 @@ function cpuSeconds(): number {
 }
 
 /** All of a task but the broker: decoding, state, changelog, outputs. */
-async function inRuntime(topology: Topology, events: Events): Promise<{ cpu: number; out: number }> {
+async function inRuntime(
+  topology: Topology,
+  events: Events,
+): Promise<{ cpu: number; out: number }> {
   const driver = await TopologyTestDriver.open(topology, { startMs: BASE_MS });
   try {
     const before = cpuSeconds();
@@ -134,7 +137,8 @@ async function run(options: ScenarioOptions): Promise<Sample[]> {
 /** A pattern of three steps, in a task without its broker, against a window that counts the same events. */
 export const cep: Scenario = {
   name: 'cep',
-  summary: 'a pattern of three steps within a minute, 1,000 keys: events per CPU-second, to a window count',
+  summary:
+    'a pattern of three steps within a minute, 1,000 keys: events per CPU-second, to a window count',
   peers: false,
   defaults: { records: 200_000, warmUp: 50_000 },
   async run(_environment, _contestants, options) {

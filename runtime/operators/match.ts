@@ -110,10 +110,15 @@ class MatchOperator implements Operator {
     const { key, timestamp, value } = record;
     // Late by its channel, or by the task: an idle channel may have let the task go on without it.
     const passed = Math.max(record.watermark, this.#context.watermark());
-    if (timestamp < passed) return this.#tooLate(record, passed);
+    if (timestamp < passed) {
+      this.#tooLate(record, passed);
+      return;
+    }
     const head = this.#keys.get(key) ?? { waiting: 0, wakeAt: Number.POSITIVE_INFINITY };
-    if (head.waiting >= this.#maxWaiting)
-      return this.#context.deadLetter(record, bufferFull(this.#context.name, key, head.waiting));
+    if (head.waiting >= this.#maxWaiting) {
+      this.#context.deadLetter(record, bufferFull(this.#context.name, key, head.waiting));
+      return;
+    }
     this.#waiting.set(`${prefixOf(key)}${timeText(timestamp)}/${this.#arrival(record)}`, {
       timestamp,
       value,

@@ -21,8 +21,8 @@ const is = (type: string) => (event: WebhookReceived) => event.event_type === ty
 
 /** Steps as `<step>: <payloads>`, with the seconds it ended at. */
 function told({ events, end }: PatternMatch<WebhookReceived, string>): EventRecorded {
-  const steps = Object.entries(events).map(
-    ([step, taken]) => `${step}: ${taken.map(({ payload }) => payload).join(' ')}`.trim(),
+  const steps = Object.entries(events).map(([step, taken]) =>
+    `${step}: ${taken.map(({ payload }) => payload).join(' ')}`.trim(),
   );
   return shown([...steps, (end - T0) / SECOND]);
 }
@@ -55,10 +55,7 @@ const cartThenPayment = pattern<WebhookReceived>()
 describe('a pattern', () => {
   it('is found once event time has passed its last event, for each key by itself', async () => {
     await run((t) => {
-      source(t)
-        .match('bought', cartThenPayment)
-        .map('told', told)
-        .to('event.recorded');
+      source(t).match('bought', cartThenPayment).map('told', told).to('event.recorded');
     });
     await send('cart1@0', 'seen@10', 'other/paid9@15', 'paid1@20');
     expect(show(driver)).toEqual([]);
@@ -69,10 +66,7 @@ describe('a pattern', () => {
 
   it('takes events in order of event time, not of arrival', async () => {
     await run((t) => {
-      source(t)
-        .match('bought', cartThenPayment)
-        .map('told', told)
-        .to('event.recorded');
+      source(t).match('bought', cartThenPayment).map('told', told).to('event.recorded');
     });
     await send('paid1@4', 'cart1@1');
     await comeTo(60);
@@ -130,10 +124,7 @@ describe('what does not happen', () => {
     await run((t) => {
       const bought = source(t).match('bought', cartThenPayment);
       bought.ignore('only what was not bought is of interest');
-      bought
-        .timedOut()
-        .map('told', told)
-        .to('event.recorded');
+      bought.timedOut().map('told', told).to('event.recorded');
     });
     await send('cart1@0', 'cart2@5', 'paid1@20', 'cart3@30');
     await comeTo(629);
@@ -146,10 +137,7 @@ describe('what does not happen', () => {
 describe('what cannot be taken', () => {
   it('is late, and goes to the DLQ', async () => {
     await run((t) => {
-      source(t)
-        .match('bought', cartThenPayment)
-        .map('told', told)
-        .to('event.recorded');
+      source(t).match('bought', cartThenPayment).map('told', told).to('event.recorded');
     });
     await send('seen@60', 'cart1@54', 'cart2@55');
     expect(driver.deadLetters().map(({ info }) => info.code)).toEqual(['LATE']);
@@ -186,10 +174,7 @@ describe('what cannot be taken', () => {
     await run((t) => {
       const bought = source(t).match('bought', cartThenPayment, { maxPartialMatches: 2 });
       bought.ignore('only what is given up is of interest');
-      bought
-        .abandoned()
-        .map('told', told)
-        .to('event.recorded');
+      bought.abandoned().map('told', told).to('event.recorded');
     });
     await send('cart1@0', 'cart2@1', 'cart3@2');
     await comeTo(60);

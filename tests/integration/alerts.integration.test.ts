@@ -54,7 +54,9 @@ function imported(id: string, state: string, at: number): Promise<void> {
   return running.publisher.publish('file.import.changed', { key: id, value, timestamp: at });
 }
 
-it('alerts are raised on a real broker: each once, by its pattern', { timeout: 120_000 }, async () => {
+it('alerts are raised on a real broker: each once, by its pattern', {
+  timeout: 120_000,
+}, async () => {
   await imported('lost', 'running', START);
   await imported('done', 'running', START);
   await imported('done', 'finished', START + MINUTE);

@@ -105,7 +105,8 @@ function apply(before: AnyPattern | undefined, { method, argument, where, group 
   if (method === 'begin')
     return group.length > 0 ? start.beginGroup(patternOf(group)) : start.begin(argument, all);
   if (before === undefined) throw new Error(`${method} without a step before it`);
-  if (group.length > 0) return before.group(GROUPS[method as keyof typeof GROUPS], patternOf(group));
+  if (group.length > 0)
+    return before.group(GROUPS[method as keyof typeof GROUPS], patternOf(group));
   const [one = '', two] = argument.split(' ');
   switch (method) {
     case 'next':
