@@ -1,5 +1,6 @@
 import type { StoreName, StoreSpec } from './stores.ts';
 import type {
+  AlertRaised,
   CdcPublicCompaniesEnvelope,
   CdcPublicContactsEnvelope,
   CdcPublicEventsEnvelope,
@@ -56,7 +57,7 @@ export interface TopicSpec {
 }
 
 /** Pipelines that run only where the configuration names them. */
-export const optionalParts = ['ledger'] as const;
+export const optionalParts = ['ledger', 'alerts'] as const;
 export type OptionalPart = (typeof optionalParts)[number];
 
 /** Carries its value's type at compile time only. */
@@ -195,6 +196,23 @@ export const topics = {
       deletes: false,
       version: 'version',
       lowCardinality: ['tenant_id'],
+    },
+  }),
+  'alert.raised': topic<AlertRaised>({
+    key: 'tenant, or what the alert is about',
+    schema: 'alert-raised',
+    partitions: 50,
+    part: 'alerts',
+    store: {
+      table: 'alerts',
+      comment: 'Patterns that were found, each once.',
+      stores: ['clickhouse'],
+      kind: 'append',
+      key: ['alert_id'],
+      deletes: false,
+      time: 'raised_at',
+      orderBy: ['tenant_id', 'raised_at', 'alert_id'],
+      lowCardinality: ['pattern', 'severity', 'tenant_id'],
     },
   }),
   'cdc.public.pgbench_accounts': topic<CdcPublicPgbenchAccountsEnvelope>({

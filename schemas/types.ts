@@ -151,6 +151,28 @@ export interface Source {
   row: number | null;
 }
 
+/** A pattern was found: at most one of a pattern and subject in the pattern's time. */
+export interface AlertRaised {
+  /** `<pattern>:<subject>:<start>`: the same in every run over the same input. */
+  alert_id: string;
+  /** `abandoned_import`, `suspicious_activity` or `data_quality_issue`. */
+  pattern: string;
+  /** `critical`, `warning` or `info`. */
+  severity: string;
+  /** Empty where the subject belongs to none. */
+  tenant_id: string;
+  /** What it is about: a tenant, or an import's id. */
+  subject: string;
+  /** Event time of the first event. */
+  started_at: number;
+  /** Event time at which the pattern was whole. */
+  raised_at: number;
+  /** Events that it was found in. */
+  count: number;
+  /** One sentence for people. */
+  summary: string;
+}
+
 /** The current state of one contact, enriched with its company. A tombstone says it was deleted. */
 export interface Contact {
   id: string;

@@ -7,6 +7,7 @@ import { sinkPostgres } from '../sinks/postgres.ts';
 import { redrive } from '../sinks/redrive.ts';
 import { socket, subscriptions } from '../streams/connections.ts';
 import { surge, webhooks } from '../webhooks/scenarios.ts';
+import { cep } from './cep.ts';
 import { freshness } from './freshness.ts';
 import { importCsv } from './import.ts';
 import { keys } from './keys.ts';
@@ -18,7 +19,7 @@ import { workers } from './workers.ts';
 
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
-  ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild],
+  ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild, cep],
   ...[importCsv, cdc],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
   ...[webhooks, surge],

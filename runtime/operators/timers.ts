@@ -34,6 +34,11 @@ export class TimerService implements Timers {
   readonly #store: KeyValueStore<number>;
   /** The earliest that was scheduled since what is due was looked up last, ms. */
   #scheduled = Number.POSITIVE_INFINITY;
+  /**
+   * Before it there is none, ms. Those that fired are in the epoch's changes until it commits: without it each look for
+   * the first one would walk over them.
+   */
+  readonly #noneBefore = { event: Number.NEGATIVE_INFINITY, wall: Number.NEGATIVE_INFINITY };
 
   constructor(context: OperatorContext, spec: TimerStore) {
     this.#context = context;
@@ -53,6 +58,7 @@ export class TimerService implements Timers {
     this.#store.set(`${kind[0]}k/${key}`, atMs);
     this.#store.set(dueKey(kind, atMs, key), atMs);
     this.#scheduled = Math.min(this.#scheduled, atMs);
+    this.#noneBefore[kind] = Math.min(this.#noneBefore[kind], atMs);
     this.#wake(kind, atMs);
   }
 
@@ -71,7 +77,10 @@ export class TimerService implements Timers {
   ): number {
     for (let fired = 0; fired < MAX_FIRED; ) {
       const due = this.#due(kind, upTo, MAX_FIRED - fired);
-      if (due.length === 0) return this.#next(kind);
+      if (due.length === 0) {
+        this.#noneBefore[kind] = Math.max(this.#noneBefore[kind], upTo);
+        return this.#next(kind);
+      }
       this.#scheduled = Number.POSITIVE_INFINITY;
       for (const [dueText, at] of due) {
         // One that was scheduled meanwhile comes first.
@@ -90,7 +99,7 @@ export class TimerService implements Timers {
   /** Looked up together: to look for the first again after each would walk over all that were fired. */
   #due(kind: TimerKind, upTo: number, most: number): [string, number][] {
     const due: [string, number][] = [];
-    for (const [dueText, at] of this.#store.prefix(`${kind[0]}t/`)) {
+    for (const [dueText, at] of this.#inOrder(kind)) {
       if (at > upTo || due.length === most) break;
       due.push([dueText, at]);
     }
@@ -98,8 +107,13 @@ export class TimerService implements Timers {
   }
 
   #first(kind: TimerKind): [string, number] | undefined {
-    for (const entry of this.#store.prefix(`${kind[0]}t/`)) return entry;
+    for (const entry of this.#inOrder(kind)) return entry;
     return undefined;
+  }
+
+  #inOrder(kind: TimerKind): Iterable<[string, number]> {
+    // `0` is the character behind `/`.
+    return this.#store.range(dueKey(kind, this.#noneBefore[kind], ''), `${kind[0]}t0`);
   }
 
   #next(kind: TimerKind): number {

@@ -1,5 +1,7 @@
 import type { TopicName, TopicValue } from '../../schemas/topics.ts';
+import type { PatternFor } from '../cep/pattern.ts';
 import type { AsyncOptions } from '../operators/async-options.ts';
+import type { MatchOptions, PatternMatch } from '../operators/match-api.ts';
 import type { ProcessSpec } from '../operators/process-api.ts';
 import type { BroadcastTable, TableSpec } from '../state/broadcast-table.ts';
 import type { Serde } from '../state/contract.ts';
@@ -83,6 +85,12 @@ export interface Stream<V> {
   ): Grouped<V>;
   /** Groups by the key that records have: no repartitioning unless the key was changed. */
   groupByKey(options?: { readonly serde?: Serde<V> }): Grouped<V>;
+  /** Looks for a pattern in the events of each key, in order of event time: see `runtime/cep/pattern.ts`. */
+  match<N extends string>(
+    name: string,
+    pattern: PatternFor<V, N>,
+    options?: MatchOptions<V>,
+  ): MatchedStream<V, N>;
   /** The low-level step: stores, timers, tables, named outputs. */
   process<W, O extends Record<string, unknown> = Record<never, never>>(
     name: string,
@@ -100,6 +108,16 @@ export interface Stream<V> {
 /** A stream with named outputs beside it. */
 export interface WithOutputs<V, O extends Record<string, unknown>> extends Stream<V> {
   output<K extends keyof O & string>(name: K): Stream<O[K]>;
+}
+
+/** Matches of a pattern, keyed as its events, at the time of the last one, or of the pattern's end. */
+export interface MatchedStream<V, N extends string> extends Stream<PatternMatch<V, N>> {
+  /** What was matched when the time of the pattern was over. */
+  timedOut(): Stream<PatternMatch<V, N>>;
+  /** Partial matches that were given up because their key had too many. Those that nobody takes are counted as dropped. */
+  abandoned(): Stream<PatternMatch<V, N>>;
+  /** Events that came after the watermark. Those that nobody takes go to the DLQ, code `LATE`. */
+  late(): Stream<V>;
 }
 
 /** Pairs of two streams. */
@@ -229,4 +247,4 @@ export interface TopologyBuilder {
   ): Table<TopicValue<T>>;
 }
 
-export type { BroadcastTable, TableSpec };
+export type { BroadcastTable, MatchOptions, PatternMatch, TableSpec };

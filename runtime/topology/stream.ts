@@ -1,7 +1,11 @@
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';
+import { Matcher } from '../cep/matcher.ts';
+import type { AnyPattern } from '../cep/pattern.ts';
 import { asyncMapOperator, journalStore } from '../operators/async-map.ts';
 import type { AsyncOptions } from '../operators/async-options.ts';
 import { dedupOperator, dedupStore } from '../operators/dedup.ts';
+import { matchOperator, matchStores } from '../operators/match.ts';
+import { MATCH_DEFAULTS, type MatchOptions } from '../operators/match-api.ts';
 import { processOperator } from '../operators/process.ts';
 import { topicSinkOperator } from '../operators/sink.ts';
 import {
@@ -82,9 +86,9 @@ export class StreamNode {
   }
 
   /** The same records, back on the partition of their key. */
-  #partitioned(name: string): Edge {
+  #partitioned(name: string, serde = this.keyed.serde ?? structuredSerde()): Edge {
     if (!this.keyed.rekeyed) return this.keyed.edge;
-    return repartition(this.graph, name, this.keyed.edge, this.keyed.serde ?? structuredSerde());
+    return repartition(this.graph, name, this.keyed.edge, serde);
   }
 
   output(name: string): StreamNode {
@@ -228,6 +232,33 @@ export class StreamNode {
     return this.#make.grouped(this.graph, this.keyed, undefined, serde);
   }
 
+  match(name: string, pattern: AnyPattern, options: MatchOptions<unknown> = {}): StreamNode {
+    const { serde = this.keyed.serde ?? structuredSerde() } = options;
+    const limits = matchLimits(name, options);
+    const matcher = new Matcher(pattern, limits);
+    const stores = matchStores(name, matcher, serde);
+    const step = {
+      operation: 'match',
+      operator: matchOperator(matcher, stores, limits.waiting),
+      inputs: [this.#partitioned(`${name}-events`, serde)],
+      outputs: ['late', 'timed-out', 'abandoned'].map((output) => ({
+        name: output,
+        required: false,
+      })),
+      stores: Object.values(stores),
+      timed: true,
+    };
+    return this.#then(name, step, false);
+  }
+
+  timedOut(): StreamNode {
+    return this.output('timed-out');
+  }
+
+  abandoned(): StreamNode {
+    return this.output('abandoned');
+  }
+
   process(
     name: string,
     spec: { stores?: never[]; tables?: never[]; outputs?: string[] },
@@ -276,6 +307,15 @@ export class StreamNode {
       terminal: true,
     });
   }
+}
+
+/** @throws ReachflowError `TOPOLOGY_INVALID`. */
+function matchLimits(name: string, options: MatchOptions<unknown>) {
+  const { maxPartialMatches, maxEvents, maxWaiting } = { ...MATCH_DEFAULTS, ...options };
+  for (const limit of [maxPartialMatches, maxEvents, maxWaiting]) {
+    if (!(limit >= 1)) throw invalidTopology(`${name}: a limit is ${limit}, but has to be above 0`);
+  }
+  return { partialMatches: maxPartialMatches, events: maxEvents, waiting: maxWaiting };
 }
 
 /** @throws ReachflowError `TOPOLOGY_INVALID`. */

@@ -5,33 +5,11 @@ import type {
   EventRecorded,
   WebhookReceived,
 } from '../../../schemas/types.ts';
-
-/** How far ahead of our clock an event's time may be, ms. */
-export const MAX_FUTURE_MS = 5 * 60_000;
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function checkTime(name: string, at: number, now: number, reasons: string[]): void {
-  if (!Number.isFinite(at)) reasons.push(`${name} is no time`);
-  else if (at > now + MAX_FUTURE_MS) reasons.push(`${name} is in the future`);
-}
+import { checkTime, isJson, webhookFaults } from '../../webhook-faults.ts';
 
 /** @param now when the record was written to the topic, ms: a replay judges as the first run did. */
 export function validateWebhook(webhook: WebhookReceived, now: number): Outcome<EventRecorded> {
-  const reasons: string[] = [];
-  if (webhook.event_id === '') reasons.push('event_id is empty');
-  if (webhook.tenant_id === '') reasons.push('tenant_id is empty');
-  if (webhook.entity_id === '') reasons.push('entity_id is empty');
-  if (!isJson(webhook.payload)) reasons.push('payload is no JSON');
-  const occurredAt = webhook.occurred_at ?? webhook.received_at;
-  checkTime('occurred_at', occurredAt, now, reasons);
+  const reasons = webhookFaults(webhook, now);
   if (reasons.length > 0) return invalid('webhook', reasons, webhook.tenant_id);
   return ok({
     event_id: webhook.event_id,
@@ -39,7 +17,7 @@ export function validateWebhook(webhook: WebhookReceived, now: number): Outcome<
     source: `webhook:${webhook.source}`,
     event_type: webhook.event_type,
     entity_id: webhook.entity_id,
-    occurred_at: occurredAt,
+    occurred_at: webhook.occurred_at ?? webhook.received_at,
     received_at: webhook.received_at,
     payload: webhook.payload,
   });
