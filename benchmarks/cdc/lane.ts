@@ -138,9 +138,9 @@ export class Lane {
         last = now;
         first ??= now;
       }
-      if (first !== undefined && now.at - told > PROGRESS_MS) {
+      if (first !== undefined && last.at > first.at && now.at - told > PROGRESS_MS) {
         told = now.at;
-        const rate = Number(now.end - first.end) / (now.at - first.at);
+        const rate = Number(last.end - first.end) / (last.at - first.at);
         onProgress(`  ${now.end - start.end} of ${rows} rows, ${rate.toFixed(1)} K rows/s`);
       }
       return last.end - start.end >= BigInt(rows) && now.at - last.at > QUIET_MS;
