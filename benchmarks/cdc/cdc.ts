@@ -75,9 +75,7 @@ async function paced(
   for (const lane of lanes) {
     const { name } = lane.contestant;
     onProgress(`${name}: ${PACE.rowsPerSecond} rows/s for ${PACE.seconds} s …`);
-    await lane.resume();
-    // What it has missed while the others had their turn.
-    await lane.quiet();
+    await lane.resume(() => table.touch());
     delays.set(name, await measureDelays(lane, table, PACE));
     await lane.halt();
   }

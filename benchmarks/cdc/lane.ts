@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Capture } from '../../connectors/debezium/capture.ts';
-import { failures, isRunning } from '../../connectors/debezium/capture-state.ts';
+import { failures } from '../../connectors/debezium/capture-state.ts';
 import { connectConfigSchema, debeziumConfigSchema } from '../../connectors/debezium/config.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { ensureTopics, topicOffsets } from '../../runtime/kafka/admin.ts';
@@ -19,6 +19,7 @@ const QUIET_MS = 1_500;
 /** A connector that brings nothing for so long has failed, ms. */
 const STALLED_MS = 120_000;
 const PROGRESS_MS = 5_000;
+const TOUCH_MS = 500;
 const LIMITS = { retentionMs: -1, maxMessageBytes: 8_388_608 };
 
 /** Rows on their way into a topic, from the first look that found some to the last that found more. */
@@ -78,12 +79,7 @@ export class Lane {
     this.#position = Array.from({ length: partitions }, () => 0n);
     await source.check([]);
     await client.apply(names.connector, { ...wanted, ...this.contestant.overrides });
-    // A slot that was not there yet has not seen the row.
-    await this.#until(async () => {
-      await touch();
-      await delay(500);
-      return (await this.#look()).end > 0n;
-    });
+    await this.#flows(touch);
   }
 
   /** Halts it once nothing comes any more; the rows so far are of no account. */
@@ -109,13 +105,11 @@ export class Lane {
     await this.arena.remove();
   }
 
-  async resume(): Promise<void> {
-    const { client, names } = this.#capture;
-    await client.resume(names.connector);
-    await this.#until(async () => {
-      const state = await client.status(names.connector);
-      return state !== undefined && isRunning(state);
-    });
+  /** Resolves once it has carried what its slot has kept. @param touch changes a row of the table. */
+  async resume(touch: () => Promise<void>): Promise<void> {
+    await this.#capture.client.resume(this.#capture.names.connector);
+    await this.#flows(touch);
+    await this.quiet();
   }
 
   /** Resolves once no task of it runs. */
@@ -171,6 +165,16 @@ export class Lane {
       },
     });
     return ids;
+  }
+
+  /** Resolves once rows come: a task that runs does not read the log yet, and a slot has not seen what was before it. */
+  async #flows(touch: () => Promise<void>): Promise<void> {
+    const { end } = await this.#look();
+    await this.#until(async () => {
+      await touch();
+      await delay(TOUCH_MS);
+      return (await this.#look()).end > end;
+    });
   }
 
   async #look(): Promise<Look> {
