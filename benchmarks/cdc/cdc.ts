@@ -128,6 +128,7 @@ export const cdc: Scenario = {
     const columns = [
       { figure: 'rowsPerSecond', title: 'rows/s', digits: 0 },
       { figure: 'cpuPer10K', title: 'worker CPU-s per 10 K', digits: 2 },
+      { figure: 'pace', title: 'paced, rows/s', digits: 0 },
       { figure: 'p50', title: 'p50 ms', digits: 0 },
       { figure: 'p95', title: 'p95 ms', digits: 0 },
       { figure: 'p99', title: 'p99 ms', digits: 0 },
