@@ -1,197 +1,100 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import pg from 'pg';
-import { Capture } from '../../connectors/debezium/capture.ts';
-import { connectConfigSchema, debeziumConfigSchema } from '../../connectors/debezium/config.ts';
-import { ensureTopics } from '../../runtime/kafka/admin.ts';
-import type { KafkaClient } from '../../runtime/kafka/client.ts';
-import { followTopic, type TopicFollower } from '../../runtime/kafka/reader.ts';
-import type { Arena, Environment } from '../harness/environment.ts';
+import { loadavg } from 'node:os';
+import type { Environment } from '../harness/environment.ts';
 import { ratiosTo, type Sample } from '../harness/report.ts';
-import type { Scenario } from '../harness/scenario.ts';
-import { usageOf } from '../harness/usage.ts';
+import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
+import { contestants } from './contestants.ts';
+import { Lane } from './lane.ts';
+import { type Delays, measureDelays } from './latency.ts';
+import { SourceTable } from './source-table.ts';
 import { type CdcWorker, startWorker } from './worker.ts';
 
-const TABLE = 'public.contacts';
-const TOPIC = `cdc.${TABLE}`;
-const OURS = 'reachflow (Avro)';
-/** Rows inserted one by one, each with a pause before it, whose way into the topic is timed. */
-const TIMED_ROWS = 200;
-const TIMED_PAUSE_MS = 20;
-const LIMIT_MS = 900_000;
+const PACE = { rowsPerSecond: 200, seconds: 20 };
 
-type Overrides = Readonly<Record<string, string>>;
-
-function both(settings: Overrides): Overrides {
-  return Object.fromEntries(
-    Object.entries(settings).flatMap(([name, value]) => [
-      [`key.converter${name}`, value],
-      [`value.converter${name}`, value],
-    ]),
-  );
-}
-
-/** What each contestant changes in our configuration: converters alone. */
-function contestants(registryUrl: string): ReadonlyMap<string, Overrides> {
-  const stock = new URL('/apis/registry/v2', registryUrl).href;
-  return new Map<string, Overrides>([
-    [OURS, {}],
-    [
-      'JSON without schemas',
-      both({ '': 'org.apache.kafka.connect.json.JsonConverter', '.schemas.enable': 'false' }),
-    ],
-    [
-      'Apicurio (Avro)',
-      both({
-        '': 'io.apicurio.registry.utils.converter.AvroConverter',
-        '.apicurio.registry.url': stock,
-        '.apicurio.registry.auto-register': 'true',
-        '.apicurio.registry.find-latest': 'true',
-        '.apicurio.registry.headers.enabled': 'false',
-        '.apicurio.registry.use-id': 'contentId',
-        '.apicurio.registry.id-handler': 'io.apicurio.registry.serde.Legacy4ByteIdHandler',
-        '.apicurio.registry.artifact-resolver-strategy':
-          'io.apicurio.registry.serde.strategy.TopicIdStrategy',
-      }),
-    ],
-  ]);
-}
-
-/** What has come into the topic: offsets would count the marks of transactions, too. */
-class Arrivals {
-  count = 0;
-  lastAt = 0;
-  #follower: TopicFollower | undefined;
-
-  async start(client: KafkaClient, partitions: number): Promise<void> {
-    const limits = { retentionMs: -1, maxMessageBytes: 1_048_576 };
-    await ensureTopics(client, [{ name: TOPIC, partitions, cleanup: 'delete', ...limits }]);
-    this.#follower = await followTopic(client, {
-      topic: TOPIC,
-      onRecord: () => {
-        this.count += 1;
-        this.lastAt = performance.now();
-      },
-    });
-  }
-
-  /** @throws Error when there are still fewer after a quarter of an hour. */
-  async reach(count: number, look: () => Promise<void> = async () => undefined): Promise<void> {
-    const until = Date.now() + LIMIT_MS;
-    while (this.count < count) {
-      if (Date.now() > until) throw new Error(`${this.count} of ${count} records`);
-      await look();
-      await delay(5);
+/** Each round inserts rows once, and then each lane carries them, alone in the worker. */
+async function rounds(
+  lanes: readonly Lane[],
+  table: SourceTable,
+  { records, warmUp, runs, onProgress }: ScenarioOptions,
+): Promise<Sample[]> {
+  const samples: Sample[] = [];
+  // Round 0 is of no account: all of them meet a worker whose code is compiled.
+  for (let run = 0; run <= runs; run += 1) {
+    const rows = run === 0 ? warmUp : records;
+    const name = run === 0 ? 'warm-up' : `round ${run} of ${runs}`;
+    onProgress(`${name}: inserting ${rows} rows …`);
+    await table.insert(rows);
+    // Whoever comes first meets code that is compiled for others: each does once in a few rounds.
+    const first = run % lanes.length;
+    for (const lane of [...lanes.slice(first), ...lanes.slice(0, first)]) {
+      const { name: contestant } = lane.contestant;
+      const load = (loadavg()[0] ?? 0).toFixed(1);
+      onProgress(`${name}: ${contestant}, load ${load} …`);
+      const { exact, ...figures } = await lane.carry(rows, onProgress);
+      onProgress(`  ${figures.rowsPerSecond.toFixed(0)} rows/s`);
+      const detail = `${rows} rows, load ${load}`;
+      if (run > 0) samples.push({ contestant, run, figures: { ...figures }, exact, detail });
     }
   }
+  const order = lanes.map((lane) => lane.contestant.name);
+  return samples.sort((a, b) => order.indexOf(a.contestant) - order.indexOf(b.contestant));
+}
 
-  async stop(): Promise<void> {
-    await this.#follower?.stop();
+async function compete(
+  lanes: readonly Lane[],
+  table: SourceTable,
+  options: ScenarioOptions,
+): Promise<Sample[]> {
+  const { onProgress } = options;
+  for (const lane of lanes) {
+    onProgress(`${lane.contestant.name}: connector and slot …`);
+    await lane.open(() => table.touch());
   }
-}
-
-/** Rows that were inserted while the connector stood, from its first records to its last. */
-async function throughput(
-  arrivals: Arrivals,
-  worker: CdcWorker,
-  rows: number,
-): Promise<Record<string, number>> {
-  const before = arrivals.count;
-  const cpuBefore = usageOf([worker.pid]).cpuSeconds;
-  await arrivals.reach(before + 1);
-  const first = { at: arrivals.lastAt, count: arrivals.count };
-  await arrivals.reach(before + rows);
-  return {
-    rowsPerSecond: ((before + rows - first.count) * 1_000) / (arrivals.lastAt - first.at),
-    cpuPerMillion: ((usageOf([worker.pid]).cpuSeconds - cpuBefore) / rows) * 1e6,
-  };
-}
-
-/** From before the insert until a reader of committed records has it, ms. */
-async function latency(arrivals: Arrivals, db: pg.Client, from: number): Promise<number[]> {
-  const took: number[] = [];
-  for (let i = 0; i < TIMED_ROWS; i += 1) {
-    await delay(TIMED_PAUSE_MS + Math.random() * TIMED_PAUSE_MS);
-    const before = arrivals.count;
-    const began = performance.now();
-    await insertRows(db, from + i, 1);
-    await arrivals.reach(before + 1);
-    took.push(arrivals.lastAt - began);
-  }
-  return took.toSorted((a, b) => a - b);
-}
-
-async function insertRows(db: pg.Client, from: number, count: number): Promise<void> {
-  await db.query(
-    `INSERT INTO contacts (id, tenant_id, full_name, email, phone, company_id, tags)
-     SELECT g, 'tenant-' || g % 100, 'Contact ' || g, 'c' || g || '@example.com', '+4915112345678', g % 1000, '{a,b}'
-       FROM generate_series($1::bigint, $2::bigint) g`,
-    [from, from + count - 1],
-  );
-}
-
-async function once(
-  environment: Environment,
-  arena: Arena,
-  worker: CdcWorker,
-  contestant: readonly [name: string, overrides: Overrides],
-  options: { readonly run: number; readonly rows: number; readonly warmUp: number },
-): Promise<Sample> {
-  const { rows, warmUp, run } = options;
-  const [name, overrides] = contestant;
-  const { client } = arena;
-  const deps = {
-    databaseUrl: environment.stores.postgres.url,
-    registryUrl: environment.registryUrl,
-    brokers: environment.brokers,
-    namespace: client.config.namespace,
-    partitions: environment.partitions,
-    replicationFactor: 1,
-    connect: connectConfigSchema.parse({ url: worker.url }),
-    logger: environment.logger,
-  };
-  const config = debeziumConfigSchema.parse({ tables: [TABLE], snapshotMode: 'no_data' });
-  const capture = new Capture({ source: '', config }, deps);
-  const { connector } = capture.names;
-  const db = new pg.Client({ connectionString: deps.databaseUrl });
-  await db.connect();
-  const arrivals = new Arrivals();
-  try {
-    await arrivals.start(client, environment.partitions);
-    await db.query('TRUNCATE contacts');
-    await capture.source.check([]);
-    await capture.client.apply(connector, { ...capture.wanted, ...overrides });
-    await insertRows(db, 1, 1);
-    await arrivals.reach(1, async () => {
-      const state = await capture.client.status(connector);
-      const failed = state?.tasks.find((task) => task.state === 'FAILED');
-      if (failed !== undefined) throw new Error(`${name}: ${failed.trace ?? 'failed'}`);
-      await delay(200);
-      // A slot that was not there yet has not seen the row.
-      await db.query("UPDATE contacts SET full_name = 'again' WHERE id = 1");
-    });
-    await insertRows(db, 2, warmUp);
-    await arrivals.reach(warmUp);
-    await capture.client.stop(connector);
-    while (((await capture.client.status(connector))?.tasks.length ?? 1) > 0) await delay(100);
-    await delay(1_000);
-    const before = arrivals.count;
-    await insertRows(db, warmUp + 2, rows);
-    await capture.client.resume(connector);
-    const figures = await throughput(arrivals, worker, rows);
-    const took = await latency(arrivals, db, warmUp + rows + 2);
-    const at = (share: number) => took[Math.floor(share * (took.length - 1))] ?? Number.NaN;
+  // All have been running since: what touched the table for one lane came into those before it, too.
+  for (const lane of lanes) await lane.settle();
+  const samples = await rounds(lanes, table, options);
+  const delays = await paced(lanes, table, onProgress);
+  return samples.map((sample) => {
+    const mine = delays.get(sample.contestant);
+    if (mine === undefined) return sample;
+    const { exact, ...figures } = mine;
     return {
-      contestant: name,
-      run,
-      figures: { ...figures, p50: at(0.5), p95: at(0.95) },
-      exact: arrivals.count === before + rows + TIMED_ROWS,
-      detail: `${rows} rows`,
+      ...sample,
+      figures: { ...sample.figures, ...figures },
+      exact: sample.exact === true && exact,
     };
-  } finally {
-    await arrivals.stop();
-    await db.end();
-    await capture.remove();
+  });
+}
+
+/** How soon a row is in each lane's topic, by the lane's contestant. */
+async function paced(
+  lanes: readonly Lane[],
+  table: SourceTable,
+  onProgress: (text: string) => void,
+): Promise<ReadonlyMap<string, Delays>> {
+  const delays = new Map<string, Delays>();
+  for (const lane of lanes) {
+    const { name } = lane.contestant;
+    onProgress(`${name}: ${PACE.rowsPerSecond} rows/s for ${PACE.seconds} s …`);
+    await lane.resume(() => table.touch());
+    delays.set(name, await measureDelays(lane, table, PACE));
+    await lane.halt();
   }
+  return delays;
+}
+
+async function openLanes(
+  environment: Environment,
+  worker: CdcWorker,
+): Promise<{ lanes: Lane[]; remove: () => Promise<void> }> {
+  const lanes: Lane[] = [];
+  for (const contestant of contestants(environment.registryUrl)) {
+    const arena = await environment.arena(`cdc-${contestant.label}`);
+    lanes.push(new Lane(environment, arena, worker, contestant));
+  }
+  const remove = async () => {
+    for (const lane of lanes) await lane.remove();
+  };
+  return { lanes, remove };
 }
 
 /** How fast inserted rows come into the topic, by converter; and how soon one does. */
@@ -201,38 +104,38 @@ export const cdc: Scenario = {
     'inserted rows of Postgres in a topic, by converter: ours, JSON without schemas, Apicurio',
   peers: false,
   stores: ['postgres'],
-  defaults: { records: 200_000, warmUp: 20_000 },
-  async run(environment, _contestants, { records, warmUp, runs, onProgress }) {
-    const samples: Sample[] = [];
-    const name = `bench-connect-${process.pid}`;
-    const worker = await startWorker(environment, name, onProgress);
+  defaults: { records: 200_000, warmUp: 50_000 },
+  async run(environment, _contestants, options) {
+    const worker = await startWorker(
+      environment,
+      `bench-connect-${process.pid}`,
+      options.onProgress,
+    );
+    const table = new SourceTable(environment.stores.postgres.url);
+    let samples: Sample[] = [];
     try {
-      // Run 0 is of no account: all of them meet a worker whose code is compiled.
-      for (let run = 0; run <= runs; run += 1) {
-        for (const contestant of contestants(environment.registryUrl)) {
-          onProgress(`run ${run} of ${runs}: ${contestant[0]} …`);
-          const arena = await environment.arena('cdc');
-          try {
-            const options = { run, rows: run === 0 ? warmUp : records, warmUp };
-            const sample = await once(environment, arena, worker, contestant, options);
-            if (run > 0) samples.push(sample);
-          } finally {
-            await arena.remove();
-          }
-        }
+      await table.open();
+      const { lanes, remove } = await openLanes(environment, worker);
+      try {
+        samples = await compete(lanes, table, options);
+      } finally {
+        await remove();
       }
     } finally {
+      await table.close();
       await worker.end();
     }
     const columns = [
       { figure: 'rowsPerSecond', title: 'rows/s', digits: 0 },
-      { figure: 'cpuPerMillion', title: 'worker CPU-s per M', digits: 1 },
+      { figure: 'cpuPer10K', title: 'worker CPU-s per 10 K', digits: 2 },
+      { figure: 'pace', title: 'paced, rows/s', digits: 0 },
       { figure: 'p50', title: 'p50 ms', digits: 0 },
       { figure: 'p95', title: 'p95 ms', digits: 0 },
+      { figure: 'p99', title: 'p99 ms', digits: 0 },
     ];
     const ratios = [
       ...ratiosTo(samples, 'rowsPerSecond', 'rows per second', 'more'),
-      ...ratiosTo(samples, 'cpuPerMillion', 'CPU per row', 'less'),
+      ...ratiosTo(samples, 'cpuPer10K', 'CPU per row', 'less'),
     ];
     return { columns, samples, ratios };
   },

@@ -14,7 +14,7 @@ import { ReachflowError } from '../../runtime/errors.ts';
 import type { Environment } from '../harness/environment.ts';
 import { freePort } from '../peers/jdbc-sink.ts';
 
-const START_TIMEOUT_MS = 180_000;
+const START_TIMEOUT_MS = 300_000;
 const EXIT_TIMEOUT_MS = 20_000;
 
 /** A distributed worker of Kafka Connect, the only one of its group, with Debezium and every converter. */

@@ -85,6 +85,12 @@ export function usageOf(roots: readonly number[]): Usage {
   };
 }
 
+/** CPU time of a process without its descendants, s: cheap enough to be asked often. 0 once it has ended. */
+export function cpuSecondsOf(pid: number): number {
+  const stat = statOf(pid);
+  return (Number(stat?.[UTIME] ?? 0) + Number(stat?.[STIME] ?? 0)) / TICKS_PER_SECOND;
+}
+
 /** The process that started it, when it runs on this machine under that name; undefined otherwise. */
 export function parentOf(pid: number, name: string): number | undefined {
   try {

@@ -23,6 +23,15 @@ export interface ConnectorEnvironment {
 /** How long what Debezium says of its snapshots is kept, ms. */
 const NOTIFICATION_RETENTION_MS = 7 * 86_400_000;
 
+/**
+ * Connect sends one request at a time, by default as soon as 16 KB are there: 2,048 rows are some ten round trips. With
+ * large batches they are one or two. Nothing waits for a batch to fill: each poll ends its transaction with a flush.
+ */
+const producerSettings = {
+  'producer.override.batch.size': '262144',
+  'producer.override.linger.ms': '100',
+};
+
 /** Connect creates the topics by the map's figures, unless they exist already. */
 function topicCreation(
   config: CaptureConfig,
@@ -111,6 +120,9 @@ export function debeziumConnectorConfig(
     // Refuses to run on a worker that would not write records and offsets in one transaction.
     'exactly.once.support': 'required',
     'transaction.boundary': 'poll',
+    ...producerSettings,
+    // Three headers of every record would name the connector, which its topic and `source` do.
+    'extended.headers.enabled': 'false',
     'key.converter': config.converterClass,
     'key.converter.schema.registry.url': registryUrl,
     'value.converter': config.converterClass,

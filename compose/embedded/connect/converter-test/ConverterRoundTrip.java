@@ -1,6 +1,7 @@
 import io.reachflow.connect.ConfluentAvroConverter;
 import java.math.BigDecimal;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.Date;
 import java.util.List;
 import java.util.Map;
@@ -66,6 +67,11 @@ public final class ConverterRoundTrip {
         .field("id", Schema.INT64_SCHEMA).field("added", Schema.STRING_SCHEMA).build();
     Struct other = new Struct(incompatible).put("id", 1L).put("added", "x");
     refused("an incompatible schema", () -> converter.fromConnectData(topic, incompatible, other));
+
+    // Half of it was written when it failed: nothing of that may go before the next record.
+    Struct partial = new Struct(schema).put("id", 1L).put("name", "x".repeat(10_000));
+    refused("a row without its required fields", () -> converter.fromConnectData(topic, schema, partial));
+    check(Arrays.equals(converter.fromConnectData(topic, schema, value), encoded), "and the next is whole");
 
     StringBuilder hex = new StringBuilder();
     for (byte one : encoded) {

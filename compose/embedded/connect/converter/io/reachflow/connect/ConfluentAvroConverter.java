@@ -26,7 +26,8 @@ import org.apache.kafka.connect.storage.Converter;
  * int32, the Avro binary value. Subjects follow TopicNameStrategy ({@code <topic>-key}, {@code <topic>-value}).
  *
  * <p>Schemas are registered once and cached by identity, because connectors hand over the same {@link Schema}
- * instance for every row of a table: nothing is serialised per record but the value itself.
+ * instance for every row of a table. Each has its {@link ValueWriter}, made once: per record nothing
+ * is looked up in the schema, and no Avro object is built.
  *
  * <p>Settings: {@code schema.registry.url} (the Confluent-compatible base, required), and those of
  * {@link AvroDataConfig}. One instance belongs to one task and one of key or value; it is safe to share.
@@ -38,6 +39,8 @@ public final class ConfluentAvroConverter implements Converter {
   private static final byte MAGIC = 0;
   private static final int HEADER_BYTES = 5;
   private static final int MAX_CACHED_SCHEMAS = 2_000;
+  private static final int INITIAL_BYTES = 4_096;
+  private static final int MAX_KEPT_BYTES = 1 << 20;
 
   /** A table's Connect schema in one topic; compares by identity, which is what makes the lookup cheap. */
   private record WriterKey(Schema schema, String topic) {
@@ -55,18 +58,20 @@ public final class ConfluentAvroConverter implements Converter {
   /** The same schema by value, for connectors and transforms that build a new instance per record. */
   private record RegisteredKey(org.apache.avro.Schema schema, String subject) {}
 
-  private record Writer(int id, GenericDatumWriter<Object> datum) {}
+  /** @param header what goes before each value: the magic byte and the schema's id. */
+  private record Writer(byte[] header, ValueWriter value) {}
 
   private record Reader(org.apache.avro.Schema schema, GenericDatumReader<Object> datum) {}
 
   private final Map<WriterKey, Writer> writers = new BoundedCache<>(MAX_CACHED_SCHEMAS);
   private final Map<RegisteredKey, Integer> registered = new BoundedCache<>(MAX_CACHED_SCHEMAS);
   private final Map<Integer, Reader> readers = new BoundedCache<>(MAX_CACHED_SCHEMAS);
-  private final ByteArrayOutputStream buffer = new ByteArrayOutputStream(1024);
 
   private RegistryClient registry;
   private AvroData avroData;
   private String subjectSuffix;
+  private ByteArrayOutputStream buffer;
+  /** Writes into the buffer; empty between two values. */
   private BinaryEncoder encoder;
   private BinaryDecoder decoder;
 
@@ -89,6 +94,7 @@ public final class ConfluentAvroConverter implements Converter {
     registry = new RegistryClient(url);
     avroData = new AvroData(new AvroDataConfig(settings));
     subjectSuffix = isKey ? "-key" : "-value";
+    renewBuffer();
   }
 
   /** A null value stays null: a tombstone must reach the topic as one. */
@@ -98,21 +104,29 @@ public final class ConfluentAvroConverter implements Converter {
       return null;
     }
     Writer writer = writerFor(topic, schema);
-    Object avro = avroData.fromConnectData(schema, value);
-    if (avro instanceof NonRecordContainer<?> container) {
-      avro = container.getValue();
-    }
-    buffer.reset();
-    buffer.write(MAGIC);
-    buffer.writeBytes(ByteBuffer.allocate(Integer.BYTES).putInt(writer.id()).array());
+    boolean isWritten = false;
     try {
-      encoder = EncoderFactory.get().directBinaryEncoder(buffer, encoder);
-      writer.datum().write(avro, encoder);
+      encoder.writeFixed(writer.header());
+      writer.value().write(value, encoder);
       encoder.flush();
-    } catch (IOException | AvroRuntimeException failure) {
+      byte[] bytes = buffer.toByteArray();
+      isWritten = bytes.length <= MAX_KEPT_BYTES;
+      return bytes;
+    } catch (IOException | AvroRuntimeException | ClassCastException failure) {
       throw new DataException("Cannot encode a record of " + topic + " as Avro", failure);
+    } finally {
+      if (isWritten) {
+        buffer.reset();
+      } else {
+        renewBuffer();
+      }
     }
-    return buffer.toByteArray();
+  }
+
+  /** After a failure they hold a part of a value, and after a very large one a very large array. */
+  private void renewBuffer() {
+    buffer = new ByteArrayOutputStream(INITIAL_BYTES);
+    encoder = EncoderFactory.get().binaryEncoder(buffer, null);
   }
 
   @Override
@@ -147,9 +161,20 @@ public final class ConfluentAvroConverter implements Converter {
       id = registry.register(byValue.subject(), avro);
       registered.put(byValue, id);
     }
-    Writer writer = new Writer(id, new GenericDatumWriter<>(avro));
+    byte[] header = ByteBuffer.allocate(HEADER_BYTES).put(MAGIC).putInt(id).array();
+    ValueWriter value = ValueWriters.of(schema, avro).orElseGet(() -> generic(schema, avro));
+    Writer writer = new Writer(header, value);
     writers.put(key, writer);
     return writer;
+  }
+
+  /** By way of Avro's own objects, for every schema there is. */
+  private ValueWriter generic(Schema schema, org.apache.avro.Schema avro) {
+    GenericDatumWriter<Object> writer = new GenericDatumWriter<>(avro);
+    return (value, out) -> {
+      Object datum = avroData.fromConnectData(schema, value);
+      writer.write(datum instanceof NonRecordContainer<?> container ? container.getValue() : datum, out);
+    };
   }
 
   private Reader readerFor(int id) {
