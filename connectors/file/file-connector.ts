@@ -2,12 +2,14 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { FastifyInstance } from 'fastify';
 import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import type { RegistryConfig } from '../../runtime/kafka/config.ts';
 import type { Connector, ConnectorStatus } from '../connector.ts';
 import type { FileConfig } from './config.ts';
 import { prepareImports } from './import-file.ts';
 import type { ImportDeps } from './import-options.ts';
 import { IMPORTS_TOPIC } from './import-state.ts';
 import { readImportMap } from './map.ts';
+import { ImportProcess } from './upload/import-process.ts';
 import { ImportQueue, type UploadSource } from './upload/import-queue.ts';
 import { buildUploadServer } from './upload/server.ts';
 import { UploadStore } from './upload/upload-store.ts';
@@ -16,6 +18,11 @@ import { Uploads } from './upload/uploads.ts';
 export interface FileConnector extends Connector {
   /** Base URL it listens on; undefined while it does not. */
   url(): string | undefined;
+}
+
+/** What imports need, and the registry's settings: those of uploads open a connection of their own. */
+export interface FileDeps extends ImportDeps {
+  readonly registry: RegistryConfig;
 }
 
 interface Running {
@@ -29,7 +36,7 @@ interface Running {
  * Takes files over HTTP and imports them, source by source, by their maps. Without a source it has nothing to do and
  * opens no port. Can be started again after a stop. Of several processes one runs it: they would share its directory.
  */
-export function createFileConnector(config: FileConfig, deps: ImportDeps): FileConnector {
+export function createFileConnector(config: FileConfig, deps: FileDeps): FileConnector {
   const logger = deps.logger.child({ connector: 'file' });
   let running: Running | undefined;
   let starting: Promise<void> | undefined;
@@ -40,8 +47,11 @@ export function createFileConnector(config: FileConfig, deps: ImportDeps): FileC
     if (sources.length > 0) await prepareImports(deps);
     let uploads: Uploads | undefined;
     const { directory, maxRejects } = config;
+    const importer = new ImportProcess({
+      ...{ kafka: deps.client.config, registry: deps.registry, logLevel: logger.level },
+    });
     const queue = new ImportQueue({
-      deps,
+      importer,
       logger,
       directory,
       maxRejects,
