@@ -224,9 +224,9 @@ function peakOf(pid: number): number {
   }
 }
 
-describe('a large upload', { timeout: 240_000 }, () => {
+describe('a large upload', { timeout: 300_000 }, () => {
   const MIB = 1_048_576;
-  const ROWS = 1_000_000;
+  const ROWS = 500_000;
   const own = mkdtempSync(join(tmpdir(), 'reachflow-large-'));
   const id = 'a'.repeat(32);
   const connector = createFileConnector(configOf({ directory: own }), deps);
@@ -258,17 +258,21 @@ describe('a large upload', { timeout: 240_000 }, () => {
     await connector.start();
     let killed: number | undefined;
     let last: Record<string, unknown> = {};
-    await eventually('it is imported', async () => {
-      last = await view(connector.url() ?? '', id);
-      const [child] = importProcesses();
-      highest.own = Math.max(highest.own, ownBytes());
-      if (child !== undefined) highest.child = Math.max(highest.child, peakOf(child));
-      if (child !== undefined && killed === undefined && Number(last['rows']) > 0) {
-        killed = child;
-        process.kill(child, 'SIGKILL');
-      }
-      return last['state'] === 'finished';
-    });
+    await eventually(
+      'it is imported',
+      async () => {
+        last = await view(connector.url() ?? '', id);
+        const [child] = importProcesses();
+        highest.own = Math.max(highest.own, ownBytes());
+        if (child !== undefined) highest.child = Math.max(highest.child, peakOf(child));
+        if (child !== undefined && killed === undefined && Number(last['rows']) > 0) {
+          killed = child;
+          process.kill(child, 'SIGKILL');
+        }
+        return last['state'] === 'finished';
+      },
+      200_000,
+    );
     expect(last).toMatchObject({ state: 'finished', rows: ROWS, rejected: 0 });
     expect(killed, 'it was killed on the way').toBeDefined();
     expect(performance.eventLoopUtilization(loop).utilization).toBeLessThan(0.5);
@@ -281,7 +285,7 @@ describe('a large upload', { timeout: 240_000 }, () => {
   });
 });
 
-describe('a process that takes uploads and is killed', { timeout: 240_000 }, () => {
+describe('a process that takes uploads and is killed', { timeout: 300_000 }, () => {
   const processes: ReachflowProcess[] = [];
   const config = tempFile('reachflow.config.json', '');
 
@@ -347,10 +351,14 @@ describe('a process that takes uploads and is killed', { timeout: 240_000 }, () 
     await second.process.end('SIGKILL');
     const third = await start();
     let last: Record<string, unknown> = {};
-    await eventually('it is imported', async () => {
-      last = await view(third.base, id);
-      return last['state'] === 'finished';
-    });
+    await eventually(
+      'it is imported',
+      async () => {
+        last = await view(third.base, id);
+        return last['state'] === 'finished';
+      },
+      150_000,
+    );
     expect(last).toMatchObject({ rows, rejected: 0 });
     const counts = await rowsOf(last['importId']);
     expect(counts.size).toBe(rows);
