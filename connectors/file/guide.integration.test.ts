@@ -45,7 +45,7 @@ async function bash(command: string, env: Readonly<Record<string, string>> = {})
   return stdout;
 }
 
-describe('docs/guides/import.md', { timeout: 120_000 }, () => {
+describe('docs/guides/import.md', { timeout: 240_000 }, () => {
   it('imports its file by its map, from the command line', async () => {
     const [first = '', second = ''] = blocks('bash');
     expect(await bash(first)).toContain('map.yaml: a map of 4 columns');
