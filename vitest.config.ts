@@ -13,6 +13,8 @@ export default defineConfig({
           name: 'unit',
           include: ['**/*.test.ts'],
           exclude: [...IGNORED, INTEGRATION],
+          // By default one core is left alone: on two, files would run one after the other.
+          maxWorkers: '100%',
           // A limit for what hangs: on a busy machine a test of a second takes many.
           testTimeout: 60_000,
         },

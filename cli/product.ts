@@ -276,7 +276,7 @@ function connectorServices(
   logger: Logger,
   kafka: Pick<ConnectorServices, 'client' | 'codec' | 'publisher' | 'claims'>,
 ): ConnectorServices {
-  return { ...kafka, logger, ...connectorEnvironment(config) };
+  return { ...kafka, registry: config.registry, logger, ...connectorEnvironment(config) };
 }
 
 /** What connectors that configure something outside depend on, besides their own sections. */

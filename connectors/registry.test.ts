@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { createKafkaClient } from '../runtime/kafka/client.ts';
-import { kafkaConfigSchema } from '../runtime/kafka/config.ts';
+import { kafkaConfigSchema, registryConfigSchema } from '../runtime/kafka/config.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
 import { isTopicName } from '../schemas/topics.ts';
@@ -19,6 +19,7 @@ describe('the registry of connectors', () => {
   const services = {
     client,
     codec: new TopicCodec(createSchemaRegistryClient(registryUrl), client.physical),
+    registry: registryConfigSchema.parse({ url: registryUrl }),
     publisher: createMemoryPublisher(),
     logger,
     databaseUrl: 'postgres://app:app@127.0.0.1:5432/app',

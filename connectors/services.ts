@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { ClaimWriter } from '../runtime/claims/claim-writer.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
+import type { RegistryConfig } from '../runtime/kafka/config.ts';
 import type { Publisher } from '../runtime/kafka/publisher.ts';
 import type { Metrics } from '../runtime/observability/metrics.ts';
 import type { Tracing } from '../runtime/observability/tracing.ts';
@@ -18,6 +19,8 @@ export interface ConnectorServices extends ConnectorEnvironment {
   /** For who writes in transactions of its own, or keeps positions: the cluster, and the codec of its topics. */
   readonly client: KafkaClient;
   readonly codec: TopicCodec;
+  /** The `registry` section, for who imports in a process of its own. */
+  readonly registry: RegistryConfig;
   /** A publisher that goes on while the brokers are away; the connector closes it. */
   readonly openSpool?: (topic: TopicName, config: SpoolConfig) => Promise<Spool>;
   readonly logger: Logger;

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { allocatorEnvironment, heapFlags } from '../cli/workers/memory.ts';
+import { heapFlags } from '../cli/workers/memory.ts';
 import { type ProductProcess, startProductProcess } from '../demo/product.ts';
 import { errorMessage } from '../runtime/errors.ts';
+import { allocatorEnvironment } from '../runtime/process-memory.ts';
 
 export interface FleetOptions {
   readonly count: number;

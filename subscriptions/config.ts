@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { bearerTokens } from '../runtime/http/bearer.ts';
+import { connectionServerFields } from '../runtime/http/config.ts';
 import { type TopicName, topicNames } from '../schemas/topics.ts';
 
 const tenant = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/);
@@ -24,19 +25,7 @@ const subscriberSchema = z.strictObject({
 
 /** The `subscriptions` section of the configuration. */
 export const subscriptionsConfigSchema = z.strictObject({
-  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all.'),
-  port: z.int().min(0).max(65_535).default(8085).describe('Port to listen on; 0 takes a free one.'),
-  maxConnections: z
-    .int()
-    .min(1)
-    .default(12_000)
-    .describe('Open connections of a process; more are refused. Each is a file descriptor.'),
-  allowQueryAuth: z
-    .boolean()
-    .default(false)
-    .describe(
-      'Take the token from ?access_token= too, for browsers; proxies may log it, so give such tokens little.',
-    ),
+  ...connectionServerFields(8085),
   heartbeatMs: z
     .int()
     .min(100)

@@ -10,6 +10,7 @@ export function tokenInvalid(): ProblemError {
     status: 401,
     code: 'TOKEN_INVALID',
     hint: 'Send Authorization: Bearer <token>, one of subscriptions.subscribers.',
+    headers: { 'www-authenticate': 'Bearer' },
   });
 }
 

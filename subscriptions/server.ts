@@ -3,7 +3,7 @@ import websocket, { type WebSocket } from '@fastify/websocket';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorMessage, ReachflowError } from '../runtime/errors.ts';
-import { PROBLEM_JSON, ProblemError, problemDocument } from '../runtime/http/problem.ts';
+import { ProblemError, problemOf, replyProblem } from '../runtime/http/problem.ts';
 import { accessControl } from './access.ts';
 import type { SubscriptionsConfig } from './config.ts';
 import type { Hub, Opening } from './hub.ts';
@@ -194,42 +194,22 @@ async function poll(
   }
 }
 
-function toProblem(error: unknown): ProblemError {
-  if (error instanceof ProblemError) return error;
-  if (error instanceof ReachflowError) return unavailable(error.code, error.message, error);
-  const status = (error as { statusCode?: unknown } | null)?.statusCode;
-  if (typeof status === 'number' && status >= 400 && status < 500) {
-    return new ProblemError(errorMessage(error), {
-      status,
-      code: 'REQUEST_INVALID',
-      hint: 'Send a well-formed HTTP request.',
-      cause: error,
-    });
-  }
-  return new ProblemError('an unexpected error', {
-    status: 500,
-    code: 'INTERNAL',
-    hint: 'Report the request id to the operator: the log has the cause.',
-    cause: error,
-  });
-}
-
 function sendProblem(
   { logger, metrics }: SubscriptionServerDeps,
   error: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
 ): void {
-  const problem = toProblem(error);
-  const fields = { requestId: request.id, status: problem.status, code: problem.code };
-  metrics.ended(problem.code);
-  if (problem.status === 500) logger.error({ ...fields, err: problem.cause }, problem.message);
-  else logger.info(fields, `subscription refused: ${problem.message}`);
-  if (problem.retryAfterSeconds !== undefined)
-    void reply.header('retry-after', String(problem.retryAfterSeconds));
-  if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
-  void reply
-    .code(problem.status)
-    .type(PROBLEM_JSON)
-    .send(JSON.stringify(problemDocument(problem, request.id)));
+  const problem = isOurs(error) ? unavailable(error.code, error.message, error) : problemOf(error);
+  const { status, code, message } = problem;
+  const fields = { requestId: request.id, status, code };
+  metrics.ended(code);
+  if (status === 500) logger.error({ ...fields, err: problem.cause }, message);
+  else logger.info(fields, `subscription refused: ${message}`);
+  replyProblem(reply, problem, request.id);
+}
+
+/** What an engine, or our access to it, failed with. */
+function isOurs(error: unknown): error is ReachflowError {
+  return error instanceof ReachflowError && !(error instanceof ProblemError);
 }

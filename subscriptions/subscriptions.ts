@@ -1,7 +1,6 @@
-import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import { settledWithin } from '../runtime/backoff.ts';
-import { errorCode, errorMessage, ReachflowError } from '../runtime/errors.ts';
+import { listen } from '../runtime/http/listen.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import type { Metrics } from '../runtime/observability/metrics.ts';
 import { type Service, type ServiceWork, serviceOf } from '../runtime/service.ts';
@@ -40,15 +39,12 @@ export function createSubscriptions(
     }
     const hub = new Hub(config, { ...deps, logger, metrics });
     const app = await buildSubscriptionServer({ config, hub, logger, metrics });
-    try {
-      await app.listen({ host: config.host, port: config.port });
-    } catch (error) {
+    const { host, port } = config;
+    const listening = { host, port, section: 'subscriptions', purpose: 'subscribers' };
+    const base = await listen(app, listening).catch(async (error: unknown) => {
       await hub.close();
-      throw listenError(config, error);
-    }
-    const { port } = app.server.address() as AddressInfo;
-    const { host } = config;
-    const base = `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+      throw error;
+    });
     url = base;
     return {
       detail: () => `${hub.subscriptions} subscribers at ${base}`,
@@ -65,19 +61,4 @@ export function createSubscriptions(
     };
   });
   return { ...service, url: () => url };
-}
-
-function listenError({ host, port }: SubscriptionsConfig, error: unknown): ReachflowError {
-  return new ReachflowError(
-    `cannot listen for subscribers on ${host}:${port}: ${errorMessage(error)}`,
-    {
-      code: 'SUBSCRIPTIONS_LISTEN_FAILED',
-      domain: 'user',
-      hint:
-        errorCode(error) === 'EADDRINUSE'
-          ? 'Another process has the port: set subscriptions.port (0 takes a free one).'
-          : 'Set subscriptions.host and subscriptions.port to an address of this machine.',
-      cause: error,
-    },
-  );
 }

@@ -9,11 +9,12 @@ import { importMapSchema, readImportMap } from '../../connectors/file/map.ts';
 import { previewFile, sampleFile } from '../../connectors/file/sample.ts';
 import { errorCode, ReachflowError } from '../../runtime/errors.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
+import { STREAMING_HEAP } from '../../runtime/process-memory.ts';
 import { loadAppConfig } from '../config.ts';
 import { columnsTable, importBar, previewText, resultLine } from '../import-view.ts';
 import { line, note } from '../output.ts';
 import { kafkaOf } from '../product.ts';
-import { beginAgainWith, STREAMING_HEAP } from '../workers/memory.ts';
+import { beginAgainWith } from '../workers/memory.ts';
 
 interface ImportCommandOptions {
   readonly map?: string;

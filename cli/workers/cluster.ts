@@ -1,6 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { fileURLToPath } from 'node:url';
-import { allocatorEnvironment, heapFlags } from './memory.ts';
+import { allocatorEnvironment } from '../../runtime/process-memory.ts';
+import { heapFlags } from './memory.ts';
 import { parseMessage } from './messages.ts';
 import type { StartWorker, WorkerEvents } from './supervisor.ts';
 

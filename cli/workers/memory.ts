@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { getHeapSpaceStatistics } from 'node:v8';
+import { allocatorEnvironment, sizesHeap } from '../../runtime/process-memory.ts';
 
 const MIB = 1_048_576;
 /** Looks above the limit in a row before a worker is drained: one may fall into the moment before a collection. */
@@ -24,24 +25,10 @@ export function heapFlags(memoryMb: number): string[] {
   return [`--max-old-space-size=${oldSpaceMb(memoryMb)}`, `--max-semi-space-size=${semiSpace}`];
 }
 
-/** Malloc arenas of a worker. */
-const ARENAS = '2';
-
-/**
- * Environment of a worker, read by the C library when it starts. glibc gives threads up to eight arenas per core, and
- * each keeps what was freed in it: buffers that come in one thread and go in another then grow a worker for as long as
- * it runs, most of all after a store was away (mallopt(3), M_ARENA_MAX). Who sets it decides; other libraries pass it over.
- */
-export function allocatorEnvironment(
-  env: Readonly<NodeJS.ProcessEnv> = process.env,
-): Record<string, string> {
-  return { MALLOC_ARENA_MAX: env['MALLOC_ARENA_MAX'] ?? ARENAS };
-}
-
 /** By Node's own options. */
 function hasSizedHeap(): boolean {
   const options = [...process.execArgv, ...(process.env['NODE_OPTIONS'] ?? '').split(' ')];
-  return options.some((option) => /^--max[-_](old|semi)[-_]space[-_]size/.test(option));
+  return options.some(sizesHeap);
 }
 
 /**
@@ -54,15 +41,6 @@ function hasSizedHeap(): boolean {
 export function sizeOwnHeap(memoryMb: number): boolean {
   return beginAgainWith(heapFlags(memoryMb));
 }
-
-/**
- * Flags of Node for a command that reads files of any size: rows die young, so a small young space does, and a heap that
- * may grow as it likes would take several times as much as is alive in it.
- */
-export const STREAMING_HEAP: readonly string[] = [
-  '--max-old-space-size=128',
-  '--max-semi-space-size=6',
-];
 
 /** As `sizeOwnHeap`, with flags of V8's heap. */
 export function beginAgainWith(flags: readonly string[]): boolean {

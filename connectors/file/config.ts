@@ -4,7 +4,7 @@ const GIB = 1_073_741_824;
 
 const fileSource = z.strictObject({
   tokens: z
-    .array(z.string().min(16, 'at least 16 characters'))
+    .array(z.string().regex(/^[\x21-\x7e]{16,512}$/, '16 to 512 printable characters, no spaces'))
     .min(1)
     .max(8)
     .meta({ secret: true })

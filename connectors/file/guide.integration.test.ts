@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
+import { registryConfigSchema } from '../../runtime/kafka/config.ts';
 import { testStack } from '../../tests/integration/stack.ts';
 import { decodedTopic, eventually, kafkaFixture, testLogger } from '../../tests/support/kafka.ts';
 import { fileConfigSchema } from './config.ts';
@@ -44,7 +45,7 @@ async function bash(command: string, env: Readonly<Record<string, string>> = {})
   return stdout;
 }
 
-describe('docs/guides/import.md', { timeout: 120_000 }, () => {
+describe('docs/guides/import.md', { timeout: 240_000 }, () => {
   it('imports its file by its map, from the command line', async () => {
     const [first = '', second = ''] = blocks('bash');
     expect(await bash(first)).toContain('map.yaml: a map of 4 columns');
@@ -69,7 +70,8 @@ describe('docs/guides/import.md', { timeout: 120_000 }, () => {
       directory: join(cwd, 'uploads'),
       sources,
     });
-    connector = createFileConnector(config, { client, codec, logger: testLogger });
+    const registry = registryConfigSchema.parse({ url: testStack().registry.url });
+    connector = createFileConnector(config, { client, codec, registry, logger: testLogger });
     await connector.start();
     const URL = connector.url() ?? '';
     const state = JSON.parse(await bash(blocks('bash')[2] ?? '', { URL, TOKEN })) as { id: string };

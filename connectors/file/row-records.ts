@@ -24,7 +24,8 @@ interface MappedRow {
 
 const COLON = 0x3a;
 const MAX_KEY = 2_048;
-const LONG_PAYLOAD = 1_024;
+/** Views of a row's bytes that are kept, one for each length: longer rows take their time to copy anyway. */
+const MAX_VIEWS = 4_096;
 
 /** Puts mapped rows as records into batches. */
 export class RowRecords {
@@ -33,8 +34,7 @@ export class RowRecords {
   readonly #encoder: ValueEncoder<MappedRow>;
   readonly #mapped: MappedRow;
   readonly #key = Buffer.allocUnsafeSlow(MAX_KEY);
-  /** Views of the key's buffer by length: making one for each row would take longer than filling it. */
-  readonly #keys: Buffer[] = [];
+  readonly #keys = new Prefixes();
 
   /** `codec.register` and `producer.prepare` must have seen the map's topic. */
   constructor(
@@ -76,12 +76,7 @@ export class RowRecords {
     for (let i = 0; i < length; i += 1) buffer[i] = tenant.charCodeAt(i);
     buffer[length] = COLON;
     for (let i = 0; i < entityLength; i += 1) buffer[length + 1 + i] = entity[i] ?? 0;
-    const size = length + 1 + entityLength;
-    const known = this.#keys[size];
-    if (known !== undefined) return known;
-    const view = buffer.subarray(0, size);
-    this.#keys[size] = view;
-    return view;
+    return this.#keys.of(buffer, length + 1 + entityLength);
   }
 }
 
@@ -116,6 +111,7 @@ function rowPrefix(
  */
 class RowEncoder implements ValueEncoder<MappedRow> {
   readonly #prefix: Buffer;
+  readonly #payloads = new Prefixes();
 
   constructor(prefix: Buffer) {
     this.#prefix = prefix;
@@ -138,15 +134,28 @@ class RowEncoder implements ValueEncoder<MappedRow> {
     at += 1;
     if (occurredAt !== undefined) at = writeVarlong(buffer, at, occurredAt);
     at = writeVarlong(buffer, at, payloadLength);
-    return copyPayload(payload.buffer, payloadLength, buffer, at);
+    buffer.set(this.#payloads.of(payload.buffer, payloadLength), at);
+    return at + payloadLength;
   }
 }
 
-/** A part of a buffer is copied by the runtime through a view of it, which costs more than the bytes of a usual row. */
-function copyPayload(from: Buffer, length: number, to: Buffer, at: number): number {
-  if (length > LONG_PAYLOAD) return at + from.copy(to, at, 0, length);
-  for (let i = 0; i < length; i += 1) to[at + i] = from[i] ?? 0;
-  return at + length;
+/** Views of the beginning of a buffer, by length: making one for each row costs more than copying what it shows. */
+class Prefixes {
+  #of: Buffer | undefined;
+  readonly #views: Buffer[] = [];
+
+  of(buffer: Buffer, length: number): Buffer {
+    if (length > MAX_VIEWS) return buffer.subarray(0, length);
+    if (buffer !== this.#of) {
+      this.#of = buffer;
+      this.#views.length = 0;
+    }
+    const known = this.#views[length];
+    if (known !== undefined) return known;
+    const view = buffer.subarray(0, length);
+    this.#views[length] = view;
+    return view;
+  }
 }
 
 /** Rows as events of a webhook, for pipelines that count those: the delivery is the row. */

@@ -1,8 +1,9 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Upload } from 'tus-js-client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { registryConfigSchema } from '../../runtime/kafka/config.ts';
 import { readTopic } from '../../runtime/kafka/reader.ts';
 import { readerType } from '../../schemas/avro.ts';
 import { testStack } from '../../tests/integration/stack.ts';
@@ -13,11 +14,14 @@ import { fileConfigSchema } from './config.ts';
 import { createFileConnector, type FileConnector } from './file-connector.ts';
 import { tempFile } from './fixtures.ts';
 import { prepareImports } from './import-file.ts';
+import { uploadState } from './upload/fixtures.ts';
+import { UploadStore } from './upload/upload-store.ts';
 
 const TOKEN = 'a-token-of-contacts-1';
 const OTHER = 'a-token-of-orders-123';
 const { client, codec } = kafkaFixture();
-const deps = { client, codec, logger: testLogger };
+const registry = registryConfigSchema.parse({ url: testStack().registry.url });
+const deps = { client, codec, registry, logger: testLogger };
 const directory = mkdtempSync(join(tmpdir(), 'reachflow-uploads-'));
 const map = tempFile(
   'map.yaml',
@@ -194,7 +198,94 @@ describe('uploads', { timeout: 120_000 }, () => {
   });
 });
 
-describe('a process that takes uploads and is killed', { timeout: 240_000 }, () => {
+/** The processes that this one has started and that import. */
+function importProcesses(): number[] {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8');
+  const commandOf = (pid: string) => {
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    } catch {
+      return ''; // It has ended.
+    }
+  };
+  return children
+    .split(' ')
+    .filter((pid) => pid !== '' && commandOf(pid).includes('import-child'))
+    .map(Number);
+}
+
+/** Largest resident memory of a process so far, bytes; 0 once it has ended. */
+function peakOf(pid: number): number {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1_024;
+  } catch {
+    return 0;
+  }
+}
+
+describe('a large upload', { timeout: 300_000 }, () => {
+  const MIB = 1_048_576;
+  const ROWS = 500_000;
+  const own = mkdtempSync(join(tmpdir(), 'reachflow-large-'));
+  const id = 'a'.repeat(32);
+  const connector = createFileConnector(configOf({ directory: own }), deps);
+
+  /** Whole, but not imported yet, as a process that ended has left it. */
+  async function leave(content: Buffer): Promise<void> {
+    const store = new UploadStore(join(own, 'uploads', 'contacts'));
+    await store.create();
+    writeFileSync(store.contentPath(id), content);
+    await store.writeState(
+      uploadState(id, {
+        ...{ source: 'contacts', file: 'large.csv', bytes: content.length, state: 'queued' },
+        ...{ rows: 0, done: 0, importId: null },
+      }),
+    );
+  }
+
+  afterAll(() => connector.stop());
+
+  it('takes neither time nor memory of the process that took it, and ends after its own was killed', async () => {
+    await prepareImports(deps);
+    await leave(csvOf(ROWS));
+    const loop = performance.eventLoopUtilization();
+    const ownBytes = () => {
+      const { heapUsed, external } = process.memoryUsage();
+      return heapUsed + external;
+    };
+    const [before, highest] = [ownBytes(), { own: 0, child: 0 }];
+    await connector.start();
+    let killed: number | undefined;
+    let last: Record<string, unknown> = {};
+    await eventually(
+      'it is imported',
+      async () => {
+        last = await view(connector.url() ?? '', id);
+        const [child] = importProcesses();
+        highest.own = Math.max(highest.own, ownBytes());
+        if (child !== undefined) highest.child = Math.max(highest.child, peakOf(child));
+        if (child !== undefined && killed === undefined && Number(last['rows']) > 0) {
+          killed = child;
+          process.kill(child, 'SIGKILL');
+        }
+        return last['state'] === 'finished';
+      },
+      200_000,
+    );
+    expect(last).toMatchObject({ state: 'finished', rows: ROWS, rejected: 0 });
+    expect(killed, 'it was killed on the way').toBeDefined();
+    expect(performance.eventLoopUtilization(loop).utilization).toBeLessThan(0.5);
+    expect(highest.own - before).toBeLessThan(48 * MIB);
+    expect(highest.child).toBeGreaterThan(0);
+    expect(highest.child).toBeLessThan(256 * MIB);
+    const counts = await rowsOf(last['importId']);
+    expect(counts.size).toBe(ROWS);
+    expect([...counts.values()].filter((count) => count !== 1)).toEqual([]);
+  });
+});
+
+describe('a process that takes uploads and is killed', { timeout: 300_000 }, () => {
   const processes: ReachflowProcess[] = [];
   const config = tempFile('reachflow.config.json', '');
 
@@ -260,10 +351,14 @@ describe('a process that takes uploads and is killed', { timeout: 240_000 }, () 
     await second.process.end('SIGKILL');
     const third = await start();
     let last: Record<string, unknown> = {};
-    await eventually('it is imported', async () => {
-      last = await view(third.base, id);
-      return last['state'] === 'finished';
-    });
+    await eventually(
+      'it is imported',
+      async () => {
+        last = await view(third.base, id);
+        return last['state'] === 'finished';
+      },
+      150_000,
+    );
     expect(last).toMatchObject({ rows, rejected: 0 });
     const counts = await rowsOf(last['importId']);
     expect(counts.size).toBe(rows);

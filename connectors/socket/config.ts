@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { bearerTokens } from '../../runtime/http/bearer.ts';
+import { connectionServerFields } from '../../runtime/http/config.ts';
 import {
   entityPointers,
   eventFields,
@@ -27,17 +28,7 @@ const sourceSchema = z
 
 /** The `socket` section of the configuration: events over WebSockets. */
 export const socketConfigSchema = z.strictObject({
-  host: z.string().min(1).default('127.0.0.1').describe('Address to listen on; 0.0.0.0 for all.'),
-  port: z.int().min(0).max(65_535).default(8086).describe('Port to listen on; 0 takes a free one.'),
-  maxConnections: z
-    .int()
-    .min(1)
-    .default(12_000)
-    .describe('Open connections of a process; more are refused. Each is a file descriptor.'),
-  allowQueryAuth: z
-    .boolean()
-    .default(false)
-    .describe('Take the token from ?access_token= too, for browsers; proxies may log it.'),
+  ...connectionServerFields(8086),
   maxMessageBytes: z
     .int()
     .min(64)

@@ -4,7 +4,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorMessage } from '../../runtime/errors.ts';
 import { authenticator } from '../../runtime/http/bearer.ts';
-import { PROBLEM_JSON, ProblemError, problemDocument } from '../../runtime/http/problem.ts';
+import { ProblemError, problemOf, replyProblem } from '../../runtime/http/problem.ts';
 import type { SocketConfig, SocketSource } from './config.ts';
 
 export interface SocketServerDeps {
@@ -32,19 +32,11 @@ export async function buildSocketServer(deps: SocketServerDeps): Promise<Fastify
     },
   });
   app.setErrorHandler((error, request, reply) => {
-    const problem = toProblem(error);
-    if (problem.status >= 500) logger.error({ err: problem.cause ?? problem }, problem.message);
-    else
-      logger.info(
-        { requestId: request.id, code: problem.code },
-        `socket refused: ${problem.message}`,
-      );
-    if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
-    const { retryAfterSeconds } = problem;
-    if (retryAfterSeconds !== undefined)
-      void reply.header('retry-after', String(retryAfterSeconds));
-    const body = JSON.stringify(problemDocument(problem, request.id));
-    return reply.code(problem.status).type(PROBLEM_JSON).send(body);
+    const problem = problemOf(error);
+    const { code, message } = problem;
+    if (problem.status >= 500) logger.error({ err: problem.cause ?? problem }, message);
+    else logger.info({ requestId: request.id, code }, `socket refused: ${message}`);
+    return replyProblem(reply, problem, request.id);
   });
   app.setNotFoundHandler(() => {
     throw new ProblemError('there is nothing at this method and path', {
@@ -83,23 +75,12 @@ export async function buildSocketServer(deps: SocketServerDeps): Promise<Fastify
   return app;
 }
 
-function toProblem(error: unknown): ProblemError {
-  if (error instanceof ProblemError) return error;
-  const status = (error as { statusCode?: unknown } | null)?.statusCode;
-  const isTheirs = typeof status === 'number' && status >= 400 && status < 500;
-  return new ProblemError(isTheirs ? errorMessage(error) : 'an unexpected error', {
-    status: isTheirs ? status : 500,
-    code: isTheirs ? 'REQUEST_INVALID' : 'INTERNAL',
-    hint: isTheirs ? 'Send a well-formed request.' : 'Report the request id to the operator.',
-    cause: error,
-  });
-}
-
 function tokenInvalid(): ProblemError {
   return new ProblemError('the request has no valid bearer token of this source', {
     status: 401,
     code: 'TOKEN_INVALID',
     hint: 'Send Authorization: Bearer <token>, one of socket.sources.<source>.tokens.',
+    headers: { 'www-authenticate': 'Bearer' },
   });
 }
 

@@ -1,7 +1,6 @@
-import type { AddressInfo } from 'node:net';
 import { Counter, Gauge } from 'prom-client';
 import { settledWithin } from '../../runtime/backoff.ts';
-import { errorCode, errorMessage, ReachflowError } from '../../runtime/errors.ts';
+import { listen } from '../../runtime/http/listen.ts';
 import type { ProblemError } from '../../runtime/http/problem.ts';
 import type { Connector } from '../connector.ts';
 import { connectorOf } from '../lifecycle.ts';
@@ -59,11 +58,9 @@ export function createSocketConnector(config: SocketConfig, services: Services):
         ws.once('close', gone);
       },
     });
-    await app.listen({ host: config.host, port: config.port }).catch((error: unknown) => {
-      throw listenError(config, error);
-    });
-    const { port } = app.server.address() as AddressInfo;
-    const base = `ws://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+    const { host, port } = config;
+    const http = await listen(app, { host, port, section: 'socket', purpose: 'senders' });
+    const base = http.replace('http:', 'ws:');
     url = base;
     connections.open();
     return {
@@ -143,19 +140,4 @@ function counters(
     registers,
   });
   return (source, outcome) => messages.inc({ source, outcome });
-}
-
-function listenError({ host, port }: SocketConfig, error: unknown): ReachflowError {
-  return new ReachflowError(
-    `cannot listen for senders on ${host}:${port}: ${errorMessage(error)}`,
-    {
-      code: 'SOCKET_LISTEN_FAILED',
-      domain: 'user',
-      hint:
-        errorCode(error) === 'EADDRINUSE'
-          ? 'Another process has the port: set socket.port (0 takes a free one).'
-          : 'Set socket.host and socket.port to an address of this machine.',
-      cause: error,
-    },
-  );
 }

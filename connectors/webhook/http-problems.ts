@@ -4,7 +4,13 @@ import type { Socket } from 'node:net';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCode, errorMessage } from '../../runtime/errors.ts';
-import { PROBLEM_JSON, ProblemError, problemDocument } from '../../runtime/http/problem.ts';
+import {
+  PROBLEM_JSON,
+  ProblemError,
+  problemDocument,
+  problemOf,
+  replyProblem,
+} from '../../runtime/http/problem.ts';
 
 /** Printable, short and without what could break a log line: a sender's own id of its request. */
 const REQUEST_ID = /^[A-Za-z0-9._:@/+=-]{1,128}$/;
@@ -25,27 +31,20 @@ export function requestAborted(cause?: unknown): ProblemError {
   });
 }
 
-/** What the framework refused (a bad URL, a malformed content type) keeps its 4xx; anything else is our bug. */
+const REQUEST_HINT = 'Send a well-formed HTTP request with content-type: application/json.';
+
+/** As `problemOf`, with codes of its own for a media type and for a body that ends too early. */
 export function toProblem(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error;
-  const status = (error as { statusCode?: unknown } | null)?.statusCode;
-  if (typeof status === 'number' && status >= 400 && status < 500) {
+  if ((error as { statusCode?: unknown } | null)?.statusCode === 415) {
     return new ProblemError(errorMessage(error), {
-      status,
-      code: status === 415 ? 'MEDIA_TYPE_INVALID' : 'REQUEST_INVALID',
-      hint: 'Send a well-formed HTTP request with content-type: application/json.',
-      cause: error,
+      ...{ status: 415, code: 'MEDIA_TYPE_INVALID', hint: REQUEST_HINT, cause: error },
     });
   }
   if (errorCode(error) === 'ECONNRESET') {
     return requestAborted(error);
   }
-  return new ProblemError('an unexpected error', {
-    status: 500,
-    code: 'INTERNAL',
-    hint: 'Report the request id to the operator: the log has the cause.',
-    cause: error,
-  });
+  return problemOf(error, REQUEST_HINT);
 }
 
 /** Answers a request with a problem document, and logs why. */
@@ -66,16 +65,7 @@ export function sendProblem(
   } else {
     logger.info(fields, `webhook refused: ${problem.message}`);
   }
-  if (problem.retryAfterSeconds !== undefined) {
-    void reply.header('retry-after', String(problem.retryAfterSeconds));
-  }
-  void reply
-    .headers(problem.headers)
-    // Errors of the framework itself pass by the hook that sets it.
-    .header('x-request-id', request.id)
-    .code(problem.status)
-    .type(PROBLEM_JSON)
-    .send(JSON.stringify(problemDocument(problem, request.id)));
+  replyProblem(reply, problem, request.id);
 }
 
 /** Answers what never becomes a request of the framework. */

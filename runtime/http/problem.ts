@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
-import { type ErrorDomain, ReachflowError } from '../errors.ts';
+import type { FastifyReply } from 'fastify';
+import { type ErrorDomain, errorMessage, ReachflowError } from '../errors.ts';
 
 export interface ProblemOptions {
   readonly status: number;
@@ -54,4 +55,40 @@ export function problemDocument(error: ProblemError, requestId: string): Record<
     ...error.extensions,
     request_id: requestId,
   };
+}
+
+/** A problem of anything thrown: what the framework refused (a bad URL, say) keeps its 4xx, anything else is our bug. */
+export function problemOf(error: unknown, hint = 'Send a well-formed HTTP request.'): ProblemError {
+  if (error instanceof ProblemError) return error;
+  const status = (error as { statusCode?: unknown } | null)?.statusCode;
+  if (typeof status === 'number' && status >= 400 && status < 500) {
+    return new ProblemError(errorMessage(error), {
+      ...{ status, code: 'REQUEST_INVALID', hint, cause: error },
+    });
+  }
+  return new ProblemError('an unexpected error', {
+    status: 500,
+    code: 'INTERNAL',
+    hint: 'Report the request id to the operator: the log has the cause.',
+    cause: error,
+  });
+}
+
+/** Answers with a problem's document, headers and status. */
+export function replyProblem(
+  reply: FastifyReply,
+  problem: ProblemError,
+  requestId: string,
+): FastifyReply {
+  const { status, headers, retryAfterSeconds } = problem;
+  if (retryAfterSeconds !== undefined) void reply.header('retry-after', String(retryAfterSeconds));
+  return (
+    reply
+      .headers(headers)
+      // Errors of the framework itself pass by hooks that would set it.
+      .header('x-request-id', requestId)
+      .code(status)
+      .type(PROBLEM_JSON)
+      .send(JSON.stringify(problemDocument(problem, requestId)))
+  );
 }

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { errorCode, errorMessage, ReachflowError } from '../errors.ts';
+import { urlOf } from '../http/listen.ts';
 import type { ObservabilityConfig } from './config.ts';
 import { type Health, liveness, readiness, startup } from './health.ts';
 import type { Metrics } from './metrics.ts';
@@ -128,6 +129,5 @@ async function listen(app: FastifyInstance, host: string, wanted: number): Promi
 
 /** Where a process on this host answers that listens there: on all interfaces is on loopback, too. */
 export function localUrlOf(address: string, port: number): string {
-  const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return urlOf(address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address, port);
 }

@@ -1,29 +1,25 @@
-import { STATUS_CODES } from 'node:http';
+import { randomUUID } from 'node:crypto';
 import type { ReachflowError } from '../../../runtime/errors.ts';
+import { ProblemError, problemDocument } from '../../../runtime/http/problem.ts';
 
-/** A request that is not accepted. */
-export interface Refusal {
-  readonly status: number;
-  readonly code: string;
-  readonly detail: string;
-  /** Seconds after which to try again. */
-  readonly retryAfterSeconds?: number;
-}
-
-/** The RFC 9457 document of a refusal; `code` is stable. */
-export function problemText({ status, code, detail }: Refusal): string {
-  const type = `urn:reachflow:problem:${code.toLowerCase().replaceAll('_', '-')}`;
-  return JSON.stringify({ type, title: STATUS_CODES[status] ?? 'Error', status, code, detail });
-}
+/** Seconds after which to try again what an engine that is away, or its way to us, has failed. */
+const RETRY_SECONDS = 5;
 
 /** What tus's server answers with: it takes thrown objects of this shape. */
-export function tusRefusal(refusal: Refusal): { status_code: number; body: string } {
-  return { status_code: refusal.status, body: problemText(refusal) };
+export function tusRefusal(problem: ProblemError): { status_code: number; body: string } {
+  return {
+    status_code: problem.status,
+    body: JSON.stringify(problemDocument(problem, randomUUID())),
+  };
 }
 
-/** A failure of ours as a refusal. */
-export function refusalOf({ code, message, retry }: ReachflowError): Refusal {
-  return retry === 'backoff'
-    ? { status: 503, code, detail: message, retryAfterSeconds: 5 }
-    : { status: 500, code, detail: message };
+/** A failure of ours as a problem. */
+export function failureProblem({ code, message, retry, hint }: ReachflowError): ProblemError {
+  const passes = retry === 'backoff';
+  return new ProblemError(message, {
+    status: passes ? 503 : 500,
+    code,
+    hint: hint ?? 'Report the request id to the operator: the log has the cause.',
+    ...(passes ? { retryAfterSeconds: RETRY_SECONDS } : {}),
+  });
 }

@@ -1,10 +1,12 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { errorMessage, ReachflowError } from '../../../runtime/errors.ts';
+import { type Authenticate, authenticator } from '../../../runtime/http/bearer.ts';
+import { ProblemError, problemOf, replyProblem } from '../../../runtime/http/problem.ts';
 import type { FileConfig } from '../config.ts';
-import { problemText, type Refusal, refusalOf } from './problem.ts';
+import { failureProblem } from './problem.ts';
 import type { Uploads, UploadView } from './uploads.ts';
 
 const MAX_LISTED = 100;
@@ -13,12 +15,19 @@ const HEADERS_MS = 10_000;
 const REQUEST_MS = 1_800_000;
 const MAX_CONNECTIONS = 256;
 
-const UNAUTHORIZED: Refusal = {
-  status: 401,
-  code: 'UNAUTHORIZED',
-  detail: 'a bearer token of the source is needed: Authorization: Bearer …',
-};
-const NOT_FOUND: Refusal = { status: 404, code: 'NOT_FOUND', detail: 'there is nothing here' };
+const unauthorized = () =>
+  new ProblemError('a bearer token of the source is needed', {
+    status: 401,
+    code: 'UNAUTHORIZED',
+    hint: 'Send Authorization: Bearer <token>, one of file.sources.<source>.tokens.',
+    headers: { 'www-authenticate': 'Bearer' },
+  });
+const notFound = () =>
+  new ProblemError('there is nothing here', {
+    status: 404,
+    code: 'NOT_FOUND',
+    hint: 'Uploads are at /uploads/<source>, what became of them at /imports/<id>.',
+  });
 
 /** Builds the HTTP server of uploads and of what becomes of them, not listening yet. */
 export function buildUploadServer(
@@ -28,33 +37,35 @@ export function buildUploadServer(
 ): FastifyInstance {
   const app = Fastify({
     logger: false,
+    genReqId: () => randomUUID(),
     requestTimeout: REQUEST_MS,
     forceCloseConnections: true,
   });
   app.server.headersTimeout = HEADERS_MS;
   app.server.maxConnections = MAX_CONNECTIONS;
-  const senders = new Senders(config);
+  const senders = authenticator(
+    Object.entries(config.sources).map(([source, { tokens }]) => [tokens, source]),
+  );
   // Bodies go to tus as they come.
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
-  app.setNotFoundHandler((_request, reply) => refuse(reply, NOT_FOUND));
-  app.setErrorHandler((error, _request, reply) => {
-    logger.error({ error: errorMessage(error) }, 'upload server');
-    const known = error instanceof ReachflowError ? refusalOf(error) : undefined;
-    return refuse(
-      reply,
-      known ?? { status: 500, code: 'INTERNAL', detail: 'this failed on our side' },
-    );
+  app.setNotFoundHandler(() => {
+    throw notFound();
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const isOurs = error instanceof ReachflowError && !(error instanceof ProblemError);
+    const problem = isOurs ? failureProblem(error) : problemOf(error);
+    if (problem.status >= 500) logger.error({ error: errorMessage(error) }, 'upload server');
+    return replyProblem(reply, problem, request.id);
   });
   const tus = async (
     request: FastifyRequest<{ Params: { source: string } }>,
     reply: FastifyReply,
   ) => {
     const { source } = request.params;
-    if (senders.sourceOf(request.headers.authorization) !== source)
-      return refuse(reply, UNAUTHORIZED);
+    if (senders(request.headers) !== source) throw unauthorized();
     const server = uploads.server(source);
-    if (server === undefined) return refuse(reply, NOT_FOUND);
+    if (server === undefined) throw notFound();
     reply.hijack();
     await server.handle(request.raw, reply.raw);
     return reply;
@@ -66,24 +77,25 @@ export function buildUploadServer(
   return app;
 }
 
-function importRoutes(app: FastifyInstance, uploads: Uploads, senders: Senders): void {
-  app.get('/imports', async (request, reply) => {
-    const source = senders.sourceOf(request.headers.authorization);
-    if (source === undefined) return refuse(reply, UNAUTHORIZED);
+function importRoutes(app: FastifyInstance, uploads: Uploads, senders: Authenticate<string>): void {
+  app.get('/imports', async (request) => {
+    const source = senders(request.headers);
+    if (source === undefined) throw unauthorized();
     return { data: (await uploads.list(source, MAX_LISTED)).map(documentOf) };
   });
-  app.get<{ Params: { id: string } }>('/imports/:id', async (request, reply) => {
-    const source = senders.sourceOf(request.headers.authorization);
-    if (source === undefined) return refuse(reply, UNAUTHORIZED);
+  app.get<{ Params: { id: string } }>('/imports/:id', async (request) => {
+    const source = senders(request.headers);
+    if (source === undefined) throw unauthorized();
     const view = await uploads.view(source, request.params.id);
-    return view === undefined ? refuse(reply, NOT_FOUND) : documentOf(view);
+    if (view === undefined) throw notFound();
+    return documentOf(view);
   });
   app.get<{ Params: { id: string } }>('/imports/:id/rejects', async (request, reply) => {
-    const source = senders.sourceOf(request.headers.authorization);
-    if (source === undefined) return refuse(reply, UNAUTHORIZED);
+    const source = senders(request.headers);
+    if (source === undefined) throw unauthorized();
     const view = await uploads.view(source, request.params.id);
     if (view === undefined || !('rejectsPath' in view) || view.rejectsPath === null)
-      return refuse(reply, NOT_FOUND);
+      throw notFound();
     return reply.type('application/x-ndjson').send(createReadStream(view.rejectsPath));
   });
 }
@@ -93,37 +105,4 @@ function documentOf(view: UploadView): Record<string, unknown> {
   if (!('rejectsPath' in view)) return { ...view };
   const { rejectsPath, ...shown } = view;
   return { ...shown, rejects: rejectsPath === null ? null : `/imports/${view.id}/rejects` };
-}
-
-function refuse(reply: FastifyReply, refusal: Refusal): FastifyReply {
-  if (refusal.status === 401) reply.header('www-authenticate', 'Bearer');
-  if (refusal.retryAfterSeconds !== undefined)
-    reply.header('retry-after', refusal.retryAfterSeconds);
-  return reply.code(refusal.status).type('application/problem+json').send(problemText(refusal));
-}
-
-/** Who has which token. */
-class Senders {
-  readonly #digests: readonly { readonly source: string; readonly digest: Buffer }[];
-
-  constructor({ sources }: FileConfig) {
-    this.#digests = Object.entries(sources).flatMap(([source, { tokens }]) =>
-      tokens.map((token) => ({ source, digest: digestOf(token) })),
-    );
-  }
-
-  /** Compares with every token, each in constant time. */
-  sourceOf(authorization: string | undefined): string | undefined {
-    const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
-    if (token === undefined) return undefined;
-    const digest = digestOf(token);
-    let found: string | undefined;
-    for (const known of this.#digests)
-      if (timingSafeEqual(known.digest, digest)) found = known.source;
-    return found;
-  }
-}
-
-function digestOf(token: string): Buffer {
-  return createHash('sha256').update(token).digest();
 }

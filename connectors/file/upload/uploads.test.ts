@@ -3,14 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
-import { createKafkaClient } from '../../../runtime/kafka/client.ts';
-import { kafkaConfigSchema } from '../../../runtime/kafka/config.ts';
-import { TopicCodec } from '../../../schemas/codec.ts';
-import { createSchemaRegistryClient } from '../../../schemas/registry.ts';
 import { fileConfigSchema } from '../config.ts';
 import { importMapSchema } from '../map.ts';
+import { pendingImporter, uploadState as state } from './fixtures.ts';
 import { ImportQueue } from './import-queue.ts';
-import { type UploadState, UploadStore } from './upload-store.ts';
+import { UploadStore } from './upload-store.ts';
 import { Uploads } from './uploads.ts';
 
 const HOUR_MS = 3_600_000;
@@ -22,14 +19,12 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-/** Uploads over a directory, with brokers that are never asked in these tests. */
+/** Uploads over a directory; none is ever imported. */
 async function open() {
   const store = new UploadStore(mkdtempSync(join(tmpdir(), 'reachflow-uploads-')));
-  const client = createKafkaClient(kafkaConfigSchema.parse({ brokers: ['127.0.0.1:1'] }), logger);
-  const codec = new TopicCodec(createSchemaRegistryClient('http://127.0.0.1:1'), client.physical);
   const directory = store.directory;
   const queue = new ImportQueue({
-    ...{ deps: { client, codec, logger }, logger, directory, maxRejects: 1 },
+    ...{ importer: pendingImporter(), logger, directory, maxRejects: 1 },
     onSettled: () => undefined,
   });
   const map = importMapSchema.parse({ source: 's', tenant: 't', key: ['id'] });
@@ -44,30 +39,6 @@ async function open() {
     await queue.stop();
   });
   return { store, uploads };
-}
-
-function state(of: string, change: Partial<UploadState>): UploadState {
-  return {
-    ...{
-      id: of,
-      source: 's',
-      file: 'x.csv',
-      bytes: 3,
-      state: 'finished',
-      uploadedAt: 0,
-      updatedAt: 0,
-    },
-    ...{
-      rows: 1,
-      rejected: 0,
-      done: 1,
-      importId: 'i',
-      already: false,
-      rejectsPath: null,
-      error: null,
-    },
-    ...change,
-  };
 }
 
 /** An upload of which so much is there, as tus's store keeps it. */

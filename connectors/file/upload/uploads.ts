@@ -1,9 +1,10 @@
 import { FileStore } from '@tus/file-store';
 import { Server } from '@tus/server';
 import type { Logger } from 'pino';
+import { ProblemError } from '../../../runtime/http/problem.ts';
 import type { FileConfig } from '../config.ts';
 import type { ImportQueue, UploadSource } from './import-queue.ts';
-import { type Refusal, tusRefusal } from './problem.ts';
+import { tusRefusal } from './problem.ts';
 import { UPLOAD_ID, type UploadState } from './upload-store.ts';
 
 const HOUR_MS = 3_600_000;
@@ -171,17 +172,20 @@ export class Uploads {
     });
   }
 
-  #refusal(bytes: number): Refusal | undefined {
+  #refusal(bytes: number): ProblemError | undefined {
     const { maxUploads, maxStoredBytes } = this.#limits;
     if (this.#reserved.size >= maxUploads) {
       const detail = `${maxUploads} uploads are under way or wait to be imported`;
-      return { status: 503, code: 'UPLOADS_TOO_MANY', detail, retryAfterSeconds: 60 };
+      const hint = 'Send it once some of them are imported, or raise file.maxUploads.';
+      const code = 'UPLOADS_TOO_MANY';
+      return new ProblemError(detail, { status: 503, code, hint, retryAfterSeconds: 60 });
     }
     let stored = bytes;
     for (const reserved of this.#reserved.values()) stored += reserved;
     if (stored <= maxStoredBytes) return undefined;
     const detail = `uploads may take ${maxStoredBytes} bytes of disk, and those that are there leave too little`;
-    return { status: 507, code: 'UPLOADS_FULL', detail };
+    const hint = 'Send it once some of them are imported, or raise file.maxStoredBytes.';
+    return new ProblemError(detail, { status: 507, code: 'UPLOADS_FULL', hint });
   }
 
   /** The answer to the last byte comes after this: then nobody sends it again. */
