@@ -3,10 +3,16 @@ import { optionalParts } from '../schemas/topics.ts';
 import type { PipelinesConfig } from './config.ts';
 import { contactsPipeline } from './contacts/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
+import { identityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
 
 /** Every pipeline, by explicit listing: add yours here. */
-export const pipelines: readonly Topology[] = [contactsPipeline, eventsPipeline, ledgerPipeline];
+export const pipelines: readonly Topology[] = [
+  contactsPipeline,
+  eventsPipeline,
+  identityPipeline,
+  ledgerPipeline,
+];
 
 /** Those that run: the optional ones only where the configuration names them. */
 export function activePipelines({ optional }: PipelinesConfig): readonly Topology[] {

@@ -36,8 +36,9 @@ const SWAPPED = 1;
 export const MATCH_BITS = 14;
 
 /**
- * People of one household or company share a family name, an address, a phone. Where their given names are plainly
- * different, all that such things say together is this many bits at most: they do not make a match by themselves.
+ * People of one household or company share a family name, an address, a phone, a mailbox. Where their given names are plainly
+ * different, all that such things say together is this many bits at most: they do not make a match without the same
+ * date of birth. (Twins at one address are taken for one person who uses two given names, which is commoner in Febrl.)
  */
 const SHARED_AT_MOST = 12;
 
@@ -52,11 +53,11 @@ export function matchBits(
   const swapped = nameBits(a.given, b.family, a.family, b.given) - SWAPPED;
   const names = Math.max(straight, swapped);
   const isOther = isOtherName(a.given, b.given) && isOtherName(a.given, b.family);
-  const own =
-    exact(a.email, b.email, WEIGHTS.email) + near(a.birthDate, b.birthDate, WEIGHTS.birthDate);
+  const own = near(a.birthDate, b.birthDate, WEIGHTS.birthDate);
   const shared =
     names +
     addressBits(a, b) +
+    exact(a.email, b.email, WEIGHTS.email) +
     exact(a.phone, b.phone, WEIGHTS.phone) +
     text(a.company, b.company, WEIGHTS.company) +
     jaccardBits(jaccard(aShingles, bShingles));
