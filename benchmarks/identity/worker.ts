@@ -16,7 +16,7 @@ import { duplicate, person, updated } from './people.ts';
 /** Input records of an epoch. */
 const EPOCH = 1_000;
 /** Records of a phase that is measured. */
-const PHASE = 50_000;
+const PHASE = 20_000;
 const TIMESTAMP = Date.UTC(2026, 0, 2);
 
 const { values } = parseArgs({

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';
 import type { ContactObserved } from '../../schemas/types.ts';
-import { BLOCKS, Blocker } from './matching/blocking.ts';
+import { BLOCKS, Blocker, blockWorth, CANDIDATE } from './matching/blocking.ts';
 import { MATCH_BITS, matchBits } from './matching/score.ts';
 import { memberOf } from './resolve/golden.ts';
 import { KnownRecord } from './resolve/known-record.ts';
@@ -108,7 +108,11 @@ function recomputed(records: readonly ContactObserved[]): string[] {
   for (const a of known) {
     for (const b of known) {
       if (a.number >= b.number || a.observed.tenant_id !== b.observed.tenant_id) continue;
-      if (!a.hashes.some((hash, i) => hash !== 0 && hash === b.hashes[i])) continue;
+      let worth = 0;
+      for (const [i, hash] of a.hashes.entries()) {
+        if (hash !== 0 && hash === b.hashes[i]) worth += blockWorth(i);
+      }
+      if (worth < CANDIDATE) continue;
       if (matchBits(a.match, b.match, a.shingles, b.shingles) < MATCH_BITS) continue;
       const [ofA, ofB] = [groups[a.number], groups[b.number]];
       if (ofA === undefined || ofB === undefined || ofA === ofB) continue;

@@ -1,9 +1,9 @@
 import { hashText, mix } from './hash.ts';
 import type { MatchRecord } from './match-record.ts';
-import { BANDS, Signer } from './minhash.ts';
+import { BANDS, SHARED_BANDS, Signer } from './minhash.ts';
 
 /** Blocks by exact keys, beside the bands of the signature. */
-export const KEYS = 6;
+export const KEYS = 8;
 /** Blocks that a record can be in. */
 export const BLOCKS = BANDS + KEYS;
 
@@ -15,7 +15,17 @@ const KEY_NAMES = [
   'birth date and family name',
   'birth date and postcode',
   'names and postcode',
+  'street and postcode',
+  'street and family name',
 ] as const;
+
+/** Candidates share blocks that are worth so much together. */
+export const CANDIDATE = SHARED_BANDS;
+
+/** What a shared block is worth: an exact key makes candidates by itself. */
+export function blockWorth(block: number): number {
+  return block < BANDS ? 1 : CANDIDATE;
+}
 
 /** What a block is, for people. */
 export function blockName(block: number): string {
@@ -23,7 +33,7 @@ export function blockName(block: number): string {
 }
 
 /**
- * Finds the blocks of records: those of one block are candidates for a match. The bands of the MinHash signature find what is
+ * Finds the blocks of records: those that share enough of them are candidates for a match (`blockWorth`, `CANDIDATE`). The bands of the MinHash signature find what is
  * alike as a whole; exact keys (multi-pass blocking) what shares an identifier, or two weak ones, however little the
  * rest is alike. All are hashes that differ by tenant: records of two tenants never meet.
  */
@@ -38,13 +48,15 @@ export class Blocker {
     const seed = hashText(tenant);
     if (this.#signer.sign(record)) this.#signer.bands(seed, blocks);
     else blocks.fill(0, 0, BANDS);
-    const { given, family, email, phone, birthDate, postcode } = record;
+    const { given, family, email, phone, birthDate, postcode, street } = record;
     blocks[BANDS] = key(seed, 1, email, '');
     blocks[BANDS + 1] = key(seed, 2, phone, '');
     blocks[BANDS + 2] = given === '' ? 0 : key(seed, 3, birthDate, given);
     blocks[BANDS + 3] = family === '' ? 0 : key(seed, 4, birthDate, family);
     blocks[BANDS + 4] = postcode === '' ? 0 : key(seed, 5, birthDate, postcode);
     blocks[BANDS + 5] = given === '' || postcode === '' ? 0 : names(seed, given, family, postcode);
+    blocks[BANDS + 6] = postcode === '' ? 0 : key(seed, 7, street, postcode);
+    blocks[BANDS + 7] = family === '' ? 0 : key(seed, 8, street, family);
   }
 }
 

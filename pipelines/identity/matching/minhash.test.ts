@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { BLOCKS, Blocker } from './blocking.ts';
 import { emailKey, fold, type MatchRecord } from './match-record.ts';
-import { BANDS, bandProbability, estimate, PERMUTATIONS, Signer } from './minhash.ts';
+import { BANDS, candidateProbability, estimate, PERMUTATIONS, Signer } from './minhash.ts';
 import { jaccard, Shingler, shingleSet } from './shingles.ts';
 import { loadFebrl } from './testing/febrl.ts';
 
@@ -79,10 +79,10 @@ describe('signatures', () => {
   });
 
   it('share bands by the S-curve: nearly always above 0.8, hardly ever below 0.3', () => {
-    expect(bandProbability(0.8)).toBeGreaterThan(0.97);
-    expect(bandProbability(0.9)).toBeGreaterThan(0.999);
-    expect(bandProbability(0.3)).toBeLessThan(0.004);
-    expect(bandProbability(0.15)).toBeLessThan(0.0001);
+    expect(candidateProbability(0.8)).toBeGreaterThan(0.97);
+    expect(candidateProbability(0.9)).toBeGreaterThan(0.999);
+    expect(candidateProbability(0.3)).toBeLessThan(0.0002);
+    expect(candidateProbability(0.2)).toBeLessThan(0.00001);
   });
 });
 

@@ -3,19 +3,22 @@ import type { MatchRecord } from './match-record.ts';
 import { Shingler } from './shingles.ts';
 
 /**
- * Bands and rows of the LSH index (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, 3.4). Two records of Jaccard
- * similarity s share a band with probability 1 − (1 − s^ROWS)^BANDS: with 16 × 7
+ * Bands and rows of the LSH index (Leskovec, Rajaraman, Ullman: Mining of Massive Datasets, 3.4), and how many bands candidates
+ * share. Records of Jaccard similarity s share a band with probability s^ROWS, and so at least two of them with
+ * 1 − (1 − p)^20 − 20 p (1 − p)^19, p = s^6:
  *
  * | s | 0.2 | 0.3 | 0.4 | 0.5 | 0.6 | 0.7 | 0.8 | 0.9 |
  * | --- | --- | --- | --- | --- | --- | --- | --- | --- |
- * | | 0.0002 | 0.003 | 0.03 | 0.12 | 0.36 | 0.75 | 0.98 | 1.00 |
+ * | | 0.0000 | 0.0001 | 0.003 | 0.04 | 0.24 | 0.70 | 0.98 | 1.00 |
  *
- * So what is alike by the threshold of 0.8 is found (0.977 at the threshold itself, more above it), and strangers, alike
- * by 0.15 to 0.3, come up a few times in a million. More bands or fewer rows would find more below the threshold, but let
- * strangers in by the thousand once a million records are known; what is less alike is found by `blockingKeys`.
+ * So what is alike by the threshold of 0.8 is found (0.981 at the threshold itself, more above it). Asking for two bands makes
+ * the curve steep at the price of more bands: 16 bands of 7 rows, one of them shared, find as much at 0.8, but 300 times as
+ * many strangers: 11 a record when a million are known (measured with benchmarks/identity), each read and compared in vain.
+ * What is less alike is found by exact keys (`Blocker`).
  */
-export const BANDS = 16;
-export const ROWS = 7;
+export const BANDS = 20;
+export const ROWS = 6;
+export const SHARED_BANDS = 2;
 export const PERMUTATIONS = BANDS * ROWS;
 
 const multipliers = new Uint32Array(PERMUTATIONS);
@@ -25,9 +28,10 @@ for (let i = 0; i < PERMUTATIONS; i += 1) {
   offsets[i] = mix(0x51ed270b + i);
 }
 
-/** Probability that records of Jaccard similarity `s` share a band. */
-export function bandProbability(s: number, bands = BANDS, rows = ROWS): number {
-  return 1 - (1 - s ** rows) ** bands;
+/** Probability that records of Jaccard similarity `s` share so many bands that they are candidates. */
+export function candidateProbability(s: number): number {
+  const p = s ** ROWS;
+  return 1 - (1 - p) ** BANDS - BANDS * p * (1 - p) ** (BANDS - 1);
 }
 
 /**

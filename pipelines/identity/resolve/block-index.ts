@@ -8,8 +8,8 @@ const HIGH_BITS = 12;
 export const MAX_NUMBER = 2 ** (16 + HIGH_BITS) - 1;
 const FIRST_CAPACITY = 8;
 /** Shares of slots in use at which a shard grows, and by how much. */
-const FULL = 0.8;
-const GROWTH = 1.3;
+const FULL = 0.75;
+const GROWTH = 1.25;
 
 /** A slot is empty where both are 0: record numbers begin at 1. */
 interface Shard {
@@ -123,7 +123,7 @@ function put(shard: Shard, word: number, low: number): void {
 
 function grow(shard: Shard): void {
   const { rests, lows } = shard;
-  const larger = emptyShard(Math.ceil(rests.length * GROWTH) + 1);
+  const larger = emptyShard(Math.ceil(rests.length * GROWTH));
   for (let at = 0; at < rests.length; at += 1) {
     const word = rests[at] ?? 0;
     const low = lows[at] ?? 0;

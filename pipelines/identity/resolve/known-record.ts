@@ -119,10 +119,13 @@ function textOf(observed: ContactObserved): string {
 
 function observedOf(text: string): ContactObserved {
   const values = JSON.parse(text) as unknown[];
-  const entries = FIELDS.map((field, i) => [field, values[i] ?? null] as const);
-  const observed = Object.fromEntries(entries) as unknown as ContactObserved;
-  observed.version = BigInt(observed.version);
-  return observed;
+  const observed: Partial<Record<keyof ContactObserved, unknown>> = {};
+  for (let i = 0; i < FIELDS.length; i += 1) {
+    const field = FIELDS[i];
+    if (field !== undefined) observed[field] = values[i] ?? null;
+  }
+  observed.version = BigInt(String(observed.version));
+  return observed as ContactObserved;
 }
 
 /** What the source record is found by: its tenant, source and id there. */

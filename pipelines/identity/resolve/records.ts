@@ -1,6 +1,6 @@
 import type { KeyValueStore } from '../../../runtime/state/contract.ts';
 import type { ContactObserved } from '../../../schemas/types.ts';
-import { BLOCKS } from '../matching/blocking.ts';
+import { BLOCKS, blockWorth, CANDIDATE } from '../matching/blocking.ts';
 import { BlockIndex } from './block-index.ts';
 import { HASHES, IDENTITY, identityHash, type KnownRecord, recordKey } from './known-record.ts';
 
@@ -69,7 +69,7 @@ export class Records {
 
   /**
    * Decides which of `hashes` a record can have: those of full blocks become 0, and their blocks come to `full`. What it had
-   * `before` it keeps. @returns the numbers of those who share one, ascending, without its own.
+   * `before` it keeps. @returns the numbers of those who share enough, ascending, without its own.
    */
   candidates(
     number: number,
@@ -77,7 +77,7 @@ export class Records {
     before: KnownRecord | undefined,
     full: number[],
   ): number[] {
-    const found = new Set<number>();
+    const shared = new Map<number, number>();
     for (let block = 0; block < BLOCKS; block += 1) {
       const hash = hashes[block] ?? 0;
       if (hash === 0) continue;
@@ -88,9 +88,14 @@ export class Records {
         full.push(block);
         continue;
       }
-      for (const other of this.#found) if (other !== number) found.add(other);
+      const worth = blockWorth(block);
+      for (const other of this.#found) shared.set(other, (shared.get(other) ?? 0) + worth);
     }
-    return [...found].sort((a, b) => a - b);
+    const found: number[] = [];
+    for (const [other, worth] of shared) {
+      if (worth >= CANDIDATE && other !== number) found.push(other);
+    }
+    return found.sort((a, b) => a - b);
   }
 
   /** Stores a record, and indexes it by its hashes instead of those that it had before. */

@@ -1,4 +1,4 @@
-import { Blocker } from '../blocking.ts';
+import { Blocker, blockWorth, CANDIDATE } from '../blocking.ts';
 import { matchBits } from '../score.ts';
 import { Shingler, shingleSet } from '../shingles.ts';
 import type { LabelledRecord } from './febrl.ts';
@@ -34,18 +34,20 @@ export function evaluate(records: readonly LabelledRecord[]): Evaluation {
   const none = new Uint32Array(0);
   for (const [b, { record }] of records.entries()) {
     blocker.block('febrl', record);
-    const candidates = new Set<number>();
+    const shared = new Map<number, number>();
     for (const [block, hash] of blocker.blocks.entries()) {
       if (hash === 0) continue;
       const name = `${block}:${hash}`;
       const members = index.get(name) ?? [];
-      for (const member of members) candidates.add(member);
+      for (const member of members) {
+        shared.set(member, (shared.get(member) ?? 0) + blockWorth(block));
+      }
       members.push(b);
       index.set(name, members);
     }
-    for (const a of candidates) {
+    for (const [a, worth] of shared) {
       const other = records[a];
-      if (other === undefined) continue;
+      if (other === undefined || worth < CANDIDATE) continue;
       const bits = matchBits(other.record, record, sets[a] ?? none, sets[b] ?? none);
       pairs.push({ a, b, bits });
     }
