@@ -40,7 +40,10 @@ export function person(number: number): ContactObserved {
     full_name: `${given} ${family}`.trim() || `contact ${number}`,
     given_name: orNull(given),
     family_name: orNull(family),
-    email: `${given}.${family}${draw(number, 7) % 100_000}@company${company}.example`.replaceAll(' ', ''),
+    email: `${given}.${family}${draw(number, 7) % 100_000}@company${company}.example`.replaceAll(
+      ' ',
+      '',
+    ),
     phone: `+4915${String(draw(number, 8) % 1_000_000_000).padStart(9, '1')}`,
     birth_date: draw(number, 9) % 2 === 0 ? born.toISOString().slice(0, 10) : null,
     street: orNull(street),
@@ -60,7 +63,12 @@ export function person(number: number): ContactObserved {
 
 /** The same person changed what matching does not look at. */
 export function updated(number: number, version: number): ContactObserved {
-  return { ...person(number), version: BigInt(version), updated_at: T0 + version, tags: [`v${version}`] };
+  return {
+    ...person(number),
+    version: BigInt(version),
+    updated_at: T0 + version,
+    tags: [`v${version}`],
+  };
 }
 
 /** The same person as a form knows them: another id, a letter of the name wrong, no address. */

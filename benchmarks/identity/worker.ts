@@ -3,8 +3,8 @@
  * without a broker. `node benchmarks/identity/worker.ts --known 100000,1000000 --dir <directory>`; a line of JSON a phase.
  */
 import { parseArgs } from 'node:util';
-import { createResolveStep } from '../../pipelines/identity/resolve/resolve.ts';
 import { recordStore } from '../../pipelines/identity/resolve/known-record.ts';
+import { createResolveStep } from '../../pipelines/identity/resolve/resolve.ts';
 import type { Processor } from '../../runtime/operators/process-api.ts';
 import { openBackend, storesOf, TaskState } from '../../runtime/state/contract.ts';
 import { MemoryCodec } from '../../runtime/testing/memory-codec.ts';
@@ -83,7 +83,12 @@ function epoch(records: readonly ContactObserved[]): number {
   return (user + system) / 1e6;
 }
 
-function phase(name: string, known: number, size: number, make: (n: number) => ContactObserved): void {
+function phase(
+  name: string,
+  known: number,
+  size: number,
+  make: (n: number) => ContactObserved,
+): void {
   const before = { ...counts };
   let cpu = 0;
   for (let from = 0; from < size; from += EPOCH) {
@@ -97,7 +102,15 @@ function phase(name: string, known: number, size: number, make: (n: number) => C
     heldBack: counts.heldBack - before.heldBack,
   };
   const rate = Math.round(size / cpu);
-  const line = { phase: name, known, records: size, perCpuSecond: rate, residentMiB, anonymousMiB, ...made };
+  const line = {
+    phase: name,
+    known,
+    records: size,
+    perCpuSecond: rate,
+    residentMiB,
+    anonymousMiB,
+    ...made,
+  };
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
