@@ -72,8 +72,11 @@ describe('what Febrl does not have', () => {
     expect(matchBits(bare, { ...bare }, same, same)).toBeGreaterThan(MATCH_BITS);
   });
 
-  it('a name alone is no match', () => {
-    const bare = { ...person, phone: '', street: '', city: '', postcode: '' };
-    expect(matchBits(bare, { ...bare }, nothing, nothing)).toBeLessThan(MATCH_BITS);
+  it('a name alone is no match, nor in one town and one company', () => {
+    const bare = { ...person, phone: '', street: '', postcode: '', company: 'engines' };
+    const same = Uint32Array.of(1, 2);
+    const other = { ...bare, email: 'ada@example.org' };
+    expect(matchBits(bare, { ...bare }, same, same)).toBeLessThan(MATCH_BITS);
+    expect(matchBits({ ...bare, email: 'ada@example.com' }, other, same, same)).toBeLessThan(MATCH_BITS);
   });
 });

@@ -36,11 +36,13 @@ const SWAPPED = 1;
 export const MATCH_BITS = 14;
 
 /**
- * People of one household or company share a family name, an address, a phone, a mailbox. Where their given names are plainly
- * different, all that such things say together is this many bits at most: they do not make a match without the same
- * date of birth. (Twins at one address are taken for one person who uses two given names, which is commoner in Febrl.)
+ * What pairs have at most, in bits, for which one kind of evidence is missing: short of a match.
+ * - People of one household or company share a family name, an address, a phone, a mailbox. Where their given names are plainly
+ *   different, it takes the same date of birth. (Twins at one address are taken for one person who uses two given
+ *   names, which is commoner in Febrl.)
+ * - Many people have one name, also in one town: beside it something has to agree that few have.
  */
-const SHARED_AT_MOST = 12;
+const INCOMPLETE = 12;
 
 /** The verification of a candidate pair: bits of evidence that both are one contact; the higher, the surer. */
 export function matchBits(
@@ -52,25 +54,33 @@ export function matchBits(
   const straight = nameBits(a.given, b.given, a.family, b.family);
   const swapped = nameBits(a.given, b.family, a.family, b.given) - SWAPPED;
   const names = Math.max(straight, swapped);
-  const isOther = isOtherName(a.given, b.given) && isOtherName(a.given, b.family);
-  const own = near(a.birthDate, b.birthDate, WEIGHTS.birthDate);
-  const shared =
+  const born = near(a.birthDate, b.birthDate, WEIGHTS.birthDate);
+  const email = exact(a.email, b.email, WEIGHTS.email);
+  const phone = exact(a.phone, b.phone, WEIGHTS.phone);
+  const postcode = near(a.postcode, b.postcode, WEIGHTS.postcode);
+  const street = text(a.street, b.street, WEIGHTS.street);
+  const bits =
     names +
-    addressBits(a, b) +
-    exact(a.email, b.email, WEIGHTS.email) +
-    exact(a.phone, b.phone, WEIGHTS.phone) +
-    text(a.company, b.company, WEIGHTS.company) +
+    email +
+    phone +
+    postcode +
+    street +
+    surroundings(a, b) +
     jaccardBits(jaccard(aShingles, bShingles));
-  return own + (isOther ? Math.min(shared, SHARED_AT_MOST) : shared);
+  if (isOtherName(a.given, b.given) && isOtherName(a.given, b.family)) {
+    return born + Math.min(bits, INCOMPLETE);
+  }
+  const isPlaced = Math.max(born, email, phone, postcode, street) > 0;
+  return isPlaced ? born + bits : Math.min(born + bits, INCOMPLETE);
 }
 
-function addressBits(a: MatchRecord, b: MatchRecord): number {
+/** What many share. */
+function surroundings(a: MatchRecord, b: MatchRecord): number {
   return (
-    near(a.postcode, b.postcode, WEIGHTS.postcode) +
-    text(a.street, b.street, WEIGHTS.street) +
     text(a.locality, b.locality, WEIGHTS.locality) +
     text(a.city, b.city, WEIGHTS.city) +
-    text(a.region, b.region, WEIGHTS.region)
+    text(a.region, b.region, WEIGHTS.region) +
+    text(a.company, b.company, WEIGHTS.company)
   );
 }
 
