@@ -77,6 +77,8 @@ describe('what Febrl does not have', () => {
     const same = Uint32Array.of(1, 2);
     const other = { ...bare, email: 'ada@example.org' };
     expect(matchBits(bare, { ...bare }, same, same)).toBeLessThan(MATCH_BITS);
-    expect(matchBits({ ...bare, email: 'ada@example.com' }, other, same, same)).toBeLessThan(MATCH_BITS);
+    expect(matchBits({ ...bare, email: 'ada@example.com' }, other, same, same)).toBeLessThan(
+      MATCH_BITS,
+    );
   });
 });
