@@ -206,7 +206,7 @@ export const topics = {
   'contact.updated': contactChange(),
   'contact.merged': contactChange(),
   'contact.deleted': contactChange(),
-  'contact.held-back': topic<ContactHeldBack>({
+  'contact.held_back': topic<ContactHeldBack>({
     key: 'tenant',
     schema: 'contact-held-back',
     partitions: 50,

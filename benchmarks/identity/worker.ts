@@ -48,7 +48,7 @@ function processorOf(state: TaskState): Processor<ContactObserved> {
     forwardTo: (output, _key, value) => {
       if (output === 'held-back') {
         counts.heldBack += 1;
-        codec.encode('contact.held-back', value as never);
+        codec.encode('contact.held_back', value as never);
       } else {
         counts.events += 1;
         codec.encode('contact.created', value as never);

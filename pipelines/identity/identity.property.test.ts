@@ -14,7 +14,7 @@ const OUTPUTS = [
   'contact.updated',
   'contact.merged',
   'contact.deleted',
-  'contact.held-back',
+  'contact.held_back',
 ] as const;
 
 /** Few values, so that records match, stop matching, and hang together by others. */

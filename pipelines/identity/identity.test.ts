@@ -258,7 +258,7 @@ describe('limits', () => {
     }));
     await driver.pipeAll('contact.observed', staff);
     expect(new Set(golden().map((contact) => contact?.id)).size).toBe(MAX_BLOCK + 2);
-    const held = driver.readValues('contact.held-back');
+    const held = driver.readValues('contact.held_back');
     expect(held).toMatchObject([
       { source_id: `${MAX_BLOCK}`, reason: 'block', shared: 'email', limit: MAX_BLOCK },
       { source_id: `${MAX_BLOCK + 1}`, reason: 'block', shared: 'email', limit: MAX_BLOCK },
@@ -279,7 +279,7 @@ describe('limits', () => {
     await driver.pipeAll('contact.observed', many);
     const contacts = new Map(golden().flatMap((c) => (c === null ? [] : [[c.id, c] as const])));
     for (const { members } of contacts.values()) expect(members.length).toBeLessThanOrEqual(50);
-    expect(driver.readValues('contact.held-back').length).toBeGreaterThan(0);
+    expect(driver.readValues('contact.held_back').length).toBeGreaterThan(0);
   });
 });
 

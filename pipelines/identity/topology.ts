@@ -41,5 +41,5 @@ export const identityPipeline = defineTopology('identity', (t) => {
   resolved.output('updated').to('contact.updated');
   resolved.output('merged').to('contact.merged');
   resolved.output('deleted').to('contact.deleted');
-  resolved.output('held-back').to('contact.held-back');
+  resolved.output('held-back').to('contact.held_back');
 });
