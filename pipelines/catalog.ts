@@ -4,6 +4,7 @@ import { alertsPipeline } from './alerts/topology.ts';
 import type { PipelinesConfig } from './config.ts';
 import { contactsPipeline } from './contacts/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
+import { identityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
 
 /** Every pipeline, by explicit listing: add yours here. */
@@ -11,6 +12,7 @@ export const pipelines: readonly Topology[] = [
   alertsPipeline,
   contactsPipeline,
   eventsPipeline,
+  identityPipeline,
   ledgerPipeline,
 ];
 

@@ -9,6 +9,10 @@ import type {
   CdcPublicPgbenchHistoryEnvelope,
   CdcPublicPgbenchTellersEnvelope,
   Contact,
+  ContactChanged,
+  ContactHeldBack,
+  ContactObserved,
+  ContactUnified,
   EventRecorded,
   FileImportChanged,
   FileRowReceived,
@@ -57,7 +61,7 @@ export interface TopicSpec {
 }
 
 /** Pipelines that run only where the configuration names them. */
-export const optionalParts = ['ledger', 'alerts'] as const;
+export const optionalParts = ['ledger', 'alerts', 'identity'] as const;
 export type OptionalPart = (typeof optionalParts)[number];
 
 /** Carries its value's type at compile time only. */
@@ -106,6 +110,11 @@ function ledger<V>(schema: string, table: string, comment: string): TypedTopicSp
       version: 'version',
     },
   });
+}
+
+/** That a golden record was created, updated, merged or deleted. */
+function contactChange(): TypedTopicSpec<ContactChanged> {
+  return topic({ key: 'contact id', schema: 'contact-changed', partitions: 100, part: 'identity' });
 }
 
 /** A webhook body may have 5 MB; the record around it needs a little more. */
@@ -182,6 +191,30 @@ export const topics = {
         company: 'words',
       },
     },
+  }),
+  // Keyed by tenant: what may be the same contact meets in one task (docs/adr/0018-contact-identity.md).
+  'contact.observed': topic<ContactObserved>({
+    key: 'tenant',
+    schema: 'contact-observed',
+    partitions: 100,
+    part: 'identity',
+  }),
+  'contact.unified': topic<ContactUnified>({
+    key: 'contact id',
+    schema: 'contact-unified',
+    partitions: 100,
+    cleanup: 'compact',
+    part: 'identity',
+  }),
+  'contact.created': contactChange(),
+  'contact.updated': contactChange(),
+  'contact.merged': contactChange(),
+  'contact.deleted': contactChange(),
+  'contact.held_back': topic<ContactHeldBack>({
+    key: 'tenant',
+    schema: 'contact-held-back',
+    partitions: 50,
+    part: 'identity',
   }),
   'metric.tenant.count': topic<TenantCount>({
     key: 'tenant',

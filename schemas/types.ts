@@ -195,6 +195,123 @@ export interface Contact {
   version: bigint;
 }
 
+/** That a golden record was created, updated, merged into another, or deleted: the topic says which. */
+export interface ContactChanged {
+  /** `<contact id>:<version>:<kind>`. */
+  event_id: string;
+  tenant_id: string;
+  contact_id: string;
+  /** created, updated, merged or deleted. */
+  kind: string;
+  /** Of the golden record. */
+  version: bigint;
+  /** merged: the contact that it is part of now. */
+  into: string | null;
+  /** created: the contact that it was part of, where that came apart. */
+  split_from: string | null;
+  /** updated: the fields whose values are others, and `members`. */
+  changed_fields: string[];
+  /** Its source records after the change. */
+  members: string[];
+  /** `<source>/<source id>@<version>` of the source record whose change it follows from. */
+  cause: string;
+  /** Event time of that change. */
+  occurred_at: number;
+}
+
+/** A source record that was not merged with all that it may be the same as, because a limit was reached. */
+export interface ContactHeldBack {
+  tenant_id: string;
+  source: string;
+  source_id: string;
+  /** block: so many share what it was compared by; cluster: the contact would have too many source records. */
+  reason: string;
+  /** What is shared, e.g. phone; of a cluster, its contact id. */
+  shared: string;
+  limit: number;
+  occurred_at: number;
+}
+
+/** What one source says of one contact, valid and normalised: the one shape that webhooks, tables and files become. */
+export interface ContactObserved {
+  tenant_id: string;
+  /** `webhook:<source>`, `cdc:contacts` or `file:<name>`. */
+  source: string;
+  /** The contact's id in the source. */
+  source_id: string;
+  /** Grows with every change of the contact in its source: an LSN, or ms since the epoch. */
+  version: bigint;
+  /** Read by a snapshot of the source: changes of smaller versions may follow. */
+  is_snapshot: boolean;
+  /** The source has it no more; all that describes it is empty. */
+  is_deleted: boolean;
+  /** As the source writes it: NFC, single spaces, its own case. */
+  full_name: string | null;
+  given_name: string | null;
+  family_name: string | null;
+  /** Domain in ASCII and lower case; the local part as the source writes it. */
+  email: string | null;
+  /** E.164. */
+  phone: string | null;
+  /** `YYYY-MM-DD`. */
+  birth_date: string | null;
+  street: string | null;
+  /** A second line of the address. */
+  locality: string | null;
+  city: string | null;
+  region: string | null;
+  postcode: string | null;
+  /** ISO 3166-1, two letters. */
+  country: string | null;
+  company: string | null;
+  company_domain: string | null;
+  tags: string[];
+  created_at: number | null;
+  /** When the source changed it. */
+  updated_at: number;
+  /** Data quality, 0 to 1: completeness, accuracy, timeliness. */
+  quality: number;
+}
+
+/** The golden record: one contact, of all the sources that know it. A tombstone says there is none any more. */
+export interface ContactUnified {
+  id: string;
+  tenant_id: string;
+  /** As the source writes it: NFC, single spaces, its own case. */
+  full_name: string | null;
+  given_name: string | null;
+  family_name: string | null;
+  /** Domain in ASCII and lower case; the local part as the source writes it. */
+  email: string | null;
+  /** E.164. */
+  phone: string | null;
+  /** `YYYY-MM-DD`. */
+  birth_date: string | null;
+  street: string | null;
+  /** A second line of the address. */
+  locality: string | null;
+  city: string | null;
+  region: string | null;
+  postcode: string | null;
+  /** ISO 3166-1, two letters. */
+  country: string | null;
+  company: string | null;
+  company_domain: string | null;
+  tags: string[];
+  /** That of its best source record. */
+  quality: number;
+  /** `<source>/<source id>` of each source record, sorted. */
+  members: string[];
+  /** By field: `<source>/<source id>@<version>` of the record that its value is from. */
+  provenance: Record<string, string>;
+  /** The earliest of its source records. */
+  created_at: number;
+  /** The latest of its source records. */
+  updated_at: number;
+  /** Grows with every emission of the contact. */
+  version: bigint;
+}
+
 /** One valid, deduplicated event, from a webhook or from the events table. */
 export interface EventRecorded {
   event_id: string;

@@ -1,6 +1,6 @@
 /**
  * Writes everything that is generated: `schemas/types.ts` from the Avro schemas, `docs/configuration.md` from the
- * configuration's. `node scripts/generate.ts --check` writes nothing and exits 1 when one is stale.
+ * configuration's, the figures of `docs/guides/contact-identity.md` from labelled data. `node scripts/generate.ts --check` writes nothing and exits 1 when one is stale.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -30,10 +30,14 @@ function generateDocs(): boolean {
   return fresh;
 }
 
-function generateTypes(): boolean {
-  const args = [join(root, 'schemas', 'generate.ts'), ...(check ? ['--check'] : [])];
+function generateWith(...script: readonly string[]): boolean {
+  const args = [join(root, ...script), ...(check ? ['--check'] : [])];
   return spawnSync(process.execPath, args, { cwd: root, stdio: 'inherit' }).status === 0;
 }
 
-const results = [generateTypes(), generateDocs()];
+const results = [
+  generateWith('schemas', 'generate.ts'),
+  generateDocs(),
+  generateWith('scripts', 'matching-quality.ts'),
+];
 if (results.includes(false)) process.exitCode = 1;
