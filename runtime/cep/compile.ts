@@ -7,31 +7,16 @@ import {
   type State,
   type StateKind,
 } from './automaton.ts';
+import { type AnyPattern, invalidPattern, isNegative, type SkipStrategy } from './pattern.ts';
 import {
-  type AnyPattern,
-  type Condition,
-  invalidPattern,
-  isNegative,
-  type PatternStep,
-  type SkipStrategy,
-} from './pattern.ts';
-
-type Step = PatternStep<unknown>;
-
-/** The steps of a pattern or of a group, and what surrounds the group. */
-interface Scope {
-  readonly steps: readonly Step[];
-  readonly group: Step | undefined;
-  /** The step behind the group. */
-  readonly behind: Step | undefined;
-}
-
-/** What a step’s events are taken and left out by. */
-interface Checks {
-  readonly take: Check | undefined;
-  /** Undefined: the event before and this one directly follow each other. */
-  readonly ignore: Check | undefined | 'strict';
-}
+  type Checks,
+  following,
+  isHead,
+  type Scope,
+  type Step,
+  StepChecks,
+  timeOf,
+} from './step-checks.ts';
 
 interface Single extends Checks {
   readonly sink: State;
@@ -59,12 +44,9 @@ class Compiler {
   readonly #states: State[] = [];
   readonly #names: string[] = [];
   readonly #takesEvents: boolean[] = [];
-  readonly #conditions: Condition<unknown>[] = [];
-  readonly #checks = new Map<Condition<unknown>, Check>();
+  readonly #checks = new StepChecks();
   /** One a negative step: all that must not see it lead there. */
   readonly #stops = new Map<Step, State>();
-  /** Groups whose second and later rounds are being made. */
-  readonly #laterRound = new Set<Step>();
   /** What a state was before it learnt that a greedy step is before it. */
   readonly #beforeGreedy = new Map<State, State>();
 
@@ -88,7 +70,7 @@ class Compiler {
       takes: this.#takesEvents,
       withinMs: this.#withinMs,
       matchedByTime: new Set(this.#states.filter(goesOnToPending)),
-      conditions: this.#conditions,
+      conditions: this.#checks.conditions,
     };
   }
 
@@ -139,7 +121,7 @@ class Compiler {
     const hasTime = timeOf(step) > 0 || Number.isFinite(this.#withinMs);
     if (next.kind !== 'final' || !hasTime) return next;
     const pending = this.#state(this.#names.indexOf(step.name), 'pending', timeOf(step));
-    const unwanted = this.#takes(scope, step);
+    const unwanted = this.#checks.takes(scope, step);
     connect(pending, 'proceed', this.#stop(step, unwanted), unwanted);
     connect(pending, 'ignore', pending, not(unwanted));
     return pending;
@@ -147,7 +129,7 @@ class Compiler {
 
   #notNext(scope: Scope, step: Step, next: State): State {
     const state = this.#state(this.#names.indexOf(step.name), 'normal', timeOf(step));
-    const unwanted = this.#takes(scope, step);
+    const unwanted = this.#checks.takes(scope, step);
     // Not by `proceed`: the event that is not there has to be another one.
     connect(state, next.kind === 'final' ? 'ignore' : 'proceed', next, not(unwanted));
     connect(state, 'proceed', this.#stop(step, unwanted), unwanted);
@@ -163,21 +145,21 @@ class Compiler {
   #repeated(scope: Scope, index: number, step: Step, next: State): State {
     const { times } = step;
     if (times === undefined) {
-      const optional = this.#isOptional(scope, index, step);
+      const optional = this.#checks.isOptional(scope, index, step);
       return this.#single(scope, index, step, {
         sink: next,
         proceed: next,
-        take: this.#takes(scope, step),
-        ignore: this.#leavesOut(scope, index, step),
+        take: this.#checks.takes(scope, step),
+        ignore: this.#checks.leavesOut(scope, index, step),
         optional,
         first: true,
       });
     }
     if (times.to !== Number.POSITIVE_INFINITY) return this.#rounds(scope, index, step, next, next);
-    this.#round(step, 'later');
+    this.#checks.round(step, 'later');
     // Once the loop has begun, what must not come before it no longer matters.
     const loop = this.#loop(scope, index, step, this.#withoutEarlierStops(scope, index, next));
-    this.#round(step, 'first');
+    this.#checks.round(step, 'first');
     return this.#rounds(scope, index, step, loop, next);
   }
 
@@ -185,8 +167,8 @@ class Compiler {
   #rounds(scope: Scope, index: number, step: Step, sink: State, proceed: State): State {
     const { from, to } = step.times ?? { from: 1, to: 1 };
     const most = Number.isFinite(to) ? to : from;
-    this.#round(step, 'later');
-    const inner = this.#innerChecks(scope, index, step);
+    this.#checks.round(step, 'later');
+    const inner = this.#checks.inner(scope, index, step);
     if (step.greedy && from !== most) this.#yieldTo(step, proceed, inner.take);
     let next = sink;
     for (let round = from; round < most; round += 1) {
@@ -209,9 +191,9 @@ class Compiler {
       });
       this.#addStopOfNext(scope, index, next);
     }
-    this.#round(step, 'first');
+    this.#checks.round(step, 'first');
     const { take } = inner;
-    const ignore = this.#leavesOut(scope, index, step);
+    const ignore = this.#checks.leavesOut(scope, index, step);
     const { optional } = step;
     // The time between its events says nothing of how long after the step before it begins.
     const first = step.group === undefined ? { ...step, withinPreviousMs: undefined } : step;
@@ -255,12 +237,12 @@ class Compiler {
   }
 
   #connectPast(scope: Scope, step: Step, state: State, proceed: State): void {
-    const always = this.#untilOf(scope);
+    const always = this.#checks.untilOf(scope);
     if (!step.greedy || step.until === undefined) {
       connect(state, 'proceed', proceed, always);
       return;
     }
-    const until = this.#check(step.until);
+    const until = this.#checks.of(step.until);
     const before = this.#beforeGreedy.get(proceed) ?? proceed;
     connect(state, 'proceed', before, both(always, until));
     connect(state, 'proceed', proceed, both(always, not(until)));
@@ -269,7 +251,7 @@ class Compiler {
   #group(scope: Scope, index: number, step: Step, steps: readonly Step[], single: Single): State {
     const inside = { steps, group: step, behind: following(scope, index) };
     const first = this.#chain(inside, single.sink);
-    if (single.optional) connect(first, 'proceed', single.proceed, this.#untilOf(scope));
+    if (single.optional) connect(first, 'proceed', single.proceed, this.#checks.untilOf(scope));
     return first;
   }
 
@@ -278,12 +260,12 @@ class Compiler {
       const inside = { steps: step.group, group: step, behind: following(scope, index) };
       const again = this.#state(-1, 'normal');
       const first = this.#chain(inside, again);
-      const always = this.#untilOf(scope);
+      const always = this.#checks.untilOf(scope);
       connect(first, 'proceed', sink, always);
       connect(again, 'proceed', first, always);
       return again;
     }
-    const { take, ignore } = this.#innerChecks(scope, index, step);
+    const { take, ignore } = this.#checks.inner(scope, index, step);
     const state = this.#stateOf(step);
     this.#leaveLoop(scope, step, state, sink);
     connect(state, 'take', state, take);
@@ -298,77 +280,20 @@ class Compiler {
   }
 
   #leaveLoop(scope: Scope, step: Step, state: State, sink: State): void {
-    const always = this.#untilOf(scope);
+    const always = this.#checks.untilOf(scope);
     if (!step.greedy) {
       connect(state, 'proceed', sink, always);
       return;
     }
-    const until = step.until === undefined ? undefined : this.#check(step.until);
+    const until = step.until === undefined ? undefined : this.#checks.of(step.until);
     if (until !== undefined) {
       const before = this.#copy(sink);
       connect(state, 'proceed', before, both(always, until));
       this.#beforeGreedy.set(sink, before);
     }
     connect(state, 'proceed', sink, until === undefined ? always : both(always, not(until)));
-    for (const edge of sink.edges) edge.check = both(edge.check, not(this.#takes(scope, step)));
-  }
-
-  #round(step: Step, round: 'first' | 'later'): void {
-    if (step.group === undefined) return;
-    if (round === 'first') this.#laterRound.delete(step);
-    else this.#laterRound.add(step);
-  }
-
-  #isOptional(scope: Scope, index: number, step: Step): boolean {
-    const { group } = scope;
-    if (group === undefined || !isHead(scope, index)) return step.optional;
-    return !this.#laterRound.has(group) && group.optional;
-  }
-
-  /** What a step takes, and no group that has come to its `until` takes anything. */
-  #takes(scope: Scope, step: Step): Check | undefined {
-    const where = step.where === undefined ? undefined : this.#check(step.where);
-    return both(this.#untilOf(scope), where);
-  }
-
-  #untilOf({ group }: Scope): Check | undefined {
-    return group?.until === undefined ? undefined : not(this.#check(group.until));
-  }
-
-  #leavesOut(scope: Scope, index: number, step: Step): Check | undefined | 'strict' {
-    const { group } = scope;
-    let how = step.contiguity;
-    if (group !== undefined && isHead(scope, index))
-      how = this.#laterRound.has(group) ? group.inner : group.contiguity;
-    return this.#ignores(scope, step, how);
-  }
-
-  #innerChecks(scope: Scope, index: number, step: Step): Checks {
-    const { group } = scope;
-    const how = group !== undefined && isHead(scope, index) ? group.inner : step.inner;
-    const until = step.until === undefined ? undefined : not(this.#check(step.until));
-    const ignore = this.#ignores(scope, step, how);
-    return {
-      take: both(until, this.#takes(scope, step)),
-      ignore: ignore === 'strict' ? ignore : both(until, ignore),
-    };
-  }
-
-  #ignores(scope: Scope, { where }: Step, how: string): Check | undefined | 'strict' {
-    if (how === 'strict') return 'strict';
-    const until = this.#untilOf(scope);
-    if (how === 'any') return until;
-    return both(until, not(where === undefined ? undefined : this.#check(where)));
-  }
-
-  #check(condition: Condition<unknown>): Check {
-    let check = this.#checks.get(condition);
-    if (check === undefined) {
-      const index = this.#conditions.push(condition) - 1;
-      check = (look) => look.holds(index);
-      this.#checks.set(condition, check);
-    }
-    return check;
+    for (const edge of sink.edges)
+      edge.check = both(edge.check, not(this.#checks.takes(scope, step)));
   }
 
   /** Negative steps that are still watched at a step: those before it, as far as what is between may be missing. */
@@ -384,7 +309,7 @@ class Compiler {
 
   #addStops(scope: Scope, index: number, state: State): void {
     for (const step of this.#negativesBefore(scope, index)) {
-      const unwanted = this.#takes(scope, step);
+      const unwanted = this.#checks.takes(scope, step);
       connect(state, 'proceed', this.#stop(step, unwanted), unwanted);
     }
   }
@@ -392,7 +317,7 @@ class Compiler {
   #addStopOfNext(scope: Scope, index: number, state: State): void {
     const next = following(scope, index);
     if (next?.contiguity !== 'not-followed') return;
-    const unwanted = this.#takes(scope, next);
+    const unwanted = this.#checks.takes(scope, next);
     // Also where it waits behind an event that was left out.
     const waiting = state.edges.find(({ action, to }) => action === 'ignore' && to !== state)?.to;
     for (const from of waiting === undefined ? [state] : [state, waiting])
@@ -446,18 +371,6 @@ class Compiler {
     this.#states.push(state);
     return state;
   }
-}
-
-function timeOf({ withinPreviousMs = 0 }: Step): number {
-  return withinPreviousMs;
-}
-
-function isHead({ group }: Scope, index: number): boolean {
-  return group !== undefined && index === 0;
-}
-
-function following({ steps, behind }: Scope, index: number): Step | undefined {
-  return steps[index + 1] ?? behind;
 }
 
 function connect(from: State, action: EdgeAction, to: State, check: Check | undefined): void {

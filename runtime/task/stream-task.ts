@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { TopicName } from '../../schemas/topics.ts';
-import { backoffMs, settledWithin } from '../backoff.ts';
-import { errorMessage, type ReachflowError } from '../errors.ts';
+import { settledWithin } from '../backoff.ts';
+import { errorMessage } from '../errors.ts';
 import type { TaskMetrics } from '../observability/task-metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
 import type { BroadcastTable } from '../state/broadcast-table.ts';
@@ -15,6 +15,8 @@ import { EpochObserver } from './epoch-observer.ts';
 import { Epochs } from './epochs.ts';
 import type { TaskProducer } from './ports.ts';
 import { type Batch, indexOfSource, Oversized, RetryLater } from './stops.ts';
+import { Turns } from './turns.ts';
+import { Waits } from './waits.ts';
 
 /** What a task is made of. */
 export interface StreamTaskOptions {
@@ -49,10 +51,6 @@ const CHANGED_KEYS_PER_EPOCH = 500;
 const MAX_CATCH_UPS = 10_000;
 /** How long `close` waits for deletions, ms: a broker that is away must not hold it up. */
 const DELETION_MS = 2_000;
-/** How long a record is waited for whose payload cannot be read, ms. */
-const PAYLOAD_BACKOFF = { initialMs: 500, maxMs: 30_000 };
-/** Longest wait of one `retry` outcome, ms: a step that asks for more is asked again in between. */
-const MAX_RETRY_WAIT_MS = 60_000;
 
 /**
  * A sub-topology on one partition: the single writer of its state. Outputs, changelog and input positions commit in one
@@ -69,23 +67,17 @@ export class StreamTask {
   #core: TaskCore;
   #epochRecords = 0;
   #epochBegan = 0;
-  /** When timers and table changes may be tried again, ms. */
-  #retryAt = Number.NEGATIVE_INFINITY;
-  /** When the record at the position may be tried again, ms. */
-  #waitUntil = Number.NEGATIVE_INFINITY;
+  readonly #waits: Waits;
   /** Of the batch under way. */
   #payloads: BatchPayloads | undefined;
-  /** How often in a row the payload of the record at the position could not be read. */
-  #payloadFailures = 0;
   /** Deletions of the changelog's beginning, under way. */
   readonly #deletions = new Set<Promise<void>>();
-  /** Why this task is of no further use: what is queued behind a failed epoch must not run on its state. */
-  #broken: unknown;
-  /** Epochs run one after the other. */
-  #last: Promise<void> = Promise.resolve();
+  /** Epochs run one after the other; behind a failed one none runs on its state. */
+  readonly #turns = new Turns((error) => this.#observer.failed(error));
 
   constructor(options: StreamTaskOptions) {
     this.#options = options;
+    this.#waits = new Waits(options);
     const { pipeline, sub, partition, metrics, tracing } = options;
     this.#epochs = new Epochs({ ...options, onBoundary: (offset) => this.#atBoundary(offset) });
     const name = groupOf(pipeline, sub.name);
@@ -113,7 +105,7 @@ export class StreamTask {
    * nothing may overtake it. Undefined when none waits.
    */
   get waitsUntil(): number | undefined {
-    return this.#options.now() < this.#waitUntil ? this.#waitUntil : undefined;
+    return this.#waits.recordUntil;
   }
 
   /** Event time reached, ms; -Infinity before the first record. */
@@ -145,7 +137,7 @@ export class StreamTask {
 
   /** Lets the operators look at the restored state. Call once, before the first batch. */
   start(): Promise<void> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       this.#epochs.start();
       this.#core.start();
       await this.#catchUp();
@@ -164,7 +156,7 @@ export class StreamTask {
     // The group changes between two epochs: the task is as good as before, should the partition stay.
     const left = new AbortController();
     const beat = () => heartbeat().catch((error: unknown) => left.abort(error));
-    const isDone = await this.#serially(() => this.#run(batch, beat, left.signal));
+    const isDone = await this.#turns.take(() => this.#run(batch, beat, left.signal));
     left.signal.throwIfAborted();
     return isDone;
   }
@@ -212,9 +204,14 @@ export class StreamTask {
     const { topic, records, nextOffset } = batch;
     const payloads = await this.#payloads?.from(from);
     let to = payloads?.end ?? records.length;
-    if (payloads?.failure !== undefined && to === from)
-      return this.#awaitPayload(batch, from, payloads.failure);
-    this.#payloadFailures = 0;
+    if (payloads?.failure !== undefined && to === from) {
+      // What came before is committed: the record and those behind it wait. Nothing is lost, and nothing overtakes it.
+      this.#payloads = undefined;
+      const record = `${topic}[${this.partition}]@${records[from]?.offset}`;
+      this.#waits.forPayload(record, payloads.failure);
+      return undefined;
+    }
+    this.#waits.payloadRead();
     let stop: RetryLater | Oversized | undefined;
     for (;;) {
       if (stop !== undefined && to === from) return this.#stopAt(batch, to, stop);
@@ -244,7 +241,10 @@ export class StreamTask {
     at: number,
     stop: RetryLater | Oversized,
   ): Promise<number | undefined> {
-    if (stop instanceof RetryLater) return this.#wait(stop);
+    if (stop instanceof RetryLater) {
+      this.#waits.forRecord(stop);
+      return undefined;
+    }
     this.#beginEpoch();
     this.#core.refuse(stop);
     this.#epochs.moveTo(topic, (records[at]?.offset ?? -1n) + 1n);
@@ -262,27 +262,6 @@ export class StreamTask {
       await this.#core.drain();
       await this.#finishEpoch('if needed');
     }
-  }
-
-  #wait({ source, afterMs }: RetryLater): undefined {
-    const { logger, now } = this.#options;
-    const { topic, record } = source;
-    logger.info({ topic, offset: record.offset, afterMs }, 'retry later');
-    this.#waitUntil = now() + Math.min(afterMs, MAX_RETRY_WAIT_MS);
-    return undefined;
-  }
-
-  /** What came before is committed: the record and those behind it wait. Nothing is lost, and nothing overtakes it. */
-  #awaitPayload({ topic, records }: Batch, at: number, error: ReachflowError): undefined {
-    const { logger, now, partition } = this.#options;
-    this.#payloads = undefined;
-    this.#payloadFailures += 1;
-    const afterMs = backoffMs(this.#payloadFailures, PAYLOAD_BACKOFF);
-    const { code, message, hint } = error;
-    const record = `${topic}[${partition}]@${records[at]?.offset}`;
-    logger.warn({ record, code, hint, afterMs }, `${record} waits: ${message}`);
-    this.#waitUntil = now() + afterMs;
-    return undefined;
   }
 
   /** Processes records from index `from` until the epoch is full. Returns the index of the next one. */
@@ -324,7 +303,7 @@ export class StreamTask {
 
   /** Commits that a source was read up to `nextOffset`, where there was no record. */
   skipTo(topic: string, nextOffset: bigint): Promise<void> {
-    return this.#serially(async () => {
+    return this.#turns.take(async () => {
       if (this.waitsUntil !== undefined) return;
       this.#ends.set(topic, true);
       this.#core.seen(topic, true, false);
@@ -348,8 +327,8 @@ export class StreamTask {
    * @param isAtEnd whether a source is known to be read to its end now; by default it is while the last batch said so.
    */
   tick(isAtEnd?: (topic: string) => boolean): Promise<void> {
-    return this.#serially(async () => {
-      if (this.waitsUntil !== undefined || this.#options.now() < this.#retryAt) return;
+    return this.#turns.take(async () => {
+      if (this.waitsUntil !== undefined || this.#waits.isResting) return;
       await this.#orLater(async () => {
         this.#core.tick(isAtEnd);
         await this.#core.drain();
@@ -367,12 +346,12 @@ export class StreamTask {
 
   /** Handles the noted table changes, in epochs of bounded size. @throws as `run`. */
   runTableChanges(): Promise<void> {
-    return this.#serially(() => this.#tableChanges());
+    return this.#turns.take(() => this.#tableChanges());
   }
 
   async #tableChanges(): Promise<void> {
     if (this.waitsUntil !== undefined) return;
-    while (this.#changedKeys.size > 0 && this.#options.now() >= this.#retryAt) {
+    while (this.#changedKeys.size > 0 && !this.#waits.isResting) {
       const taken: { readonly topic: TopicName; readonly key: string }[] = [];
       const isDone = await this.#orLater(async () => {
         await this.#catchUp();
@@ -398,7 +377,7 @@ export class StreamTask {
     } catch (error) {
       if (!(error instanceof RetryLater)) throw error;
       this.#rollback();
-      this.#retryAt = this.#options.now() + Math.min(error.afterMs, MAX_RETRY_WAIT_MS);
+      this.#waits.forRest(error);
       return false;
     }
   }
@@ -423,21 +402,6 @@ export class StreamTask {
     this.#epochRecords = 0;
   }
 
-  #serially<T>(work: () => Promise<T>): Promise<T> {
-    const run = this.#last.then(() => {
-      if (this.#broken !== undefined) throw this.#broken;
-      return work();
-    });
-    this.#last = run.then(
-      () => undefined,
-      (error: unknown) => {
-        this.#broken ??= error;
-        this.#observer.failed(error);
-      },
-    );
-    return run;
-  }
-
   #atBoundary(offset: bigint): void {
     const deletion = Promise.resolve(this.#options.onBoundary?.(offset)).finally(() => {
       this.#deletions.delete(deletion);
@@ -446,8 +410,8 @@ export class StreamTask {
   }
 
   /** Resolves when no epoch is under way. What it failed with is thrown to who began it. */
-  async rests(): Promise<void> {
-    await this.#last;
+  rests(): Promise<void> {
+    return this.#turns.rests();
   }
 
   /**
@@ -455,8 +419,7 @@ export class StreamTask {
    * is not to read a log that is being shortened: what is being deleted is waited for, for a moment.
    */
   async close(): Promise<void> {
-    await this.#last;
-    this.#broken ??= new Error('the task is closed');
+    await this.#turns.end(new Error('the task is closed'));
     this.#core.dispose();
     await settledWithin(DELETION_MS, [...this.#deletions]);
     await this.#options.producer.close();
