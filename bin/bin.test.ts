@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -42,6 +50,17 @@ describe('bin/reachflow.js', () => {
     expect(version).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
     const unknown = await run(join(root, 'bin/reachflow.js'), ['nope']);
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('unknown command') });
+  });
+
+  it('keeps what was compiled for the next start, unless told not to', async () => {
+    const { NODE_COMPILE_CACHE: _none, ...without } = process.env;
+    const env = { ...without, XDG_CACHE_HOME: dir };
+    const kept = join(dir, 'reachflow/node');
+    const off = { ...env, NODE_DISABLE_COMPILE_CACHE: '1' };
+    expect((await run(join(root, 'bin/reachflow.js'), ['--version'], off)).code).toBe(0);
+    expect(existsSync(kept)).toBe(false);
+    expect((await run(join(root, 'bin/reachflow.js'), ['--version'], env)).code).toBe(0);
+    expect(readdirSync(kept, { recursive: true }).length).toBeGreaterThan(100);
   });
 
   it('says what to do when nothing is installed', async () => {

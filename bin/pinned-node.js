@@ -1,8 +1,9 @@
 // Plain JavaScript for Node ≥ 18: it must run before the pinned Node is found, and before anything is installed.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join, sep } from 'node:path';
+import * as nodeModule from 'node:module';
+import { homedir } from 'node:os';
+import { dirname, isAbsolute, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** The major version that runs TypeScript without a build, and that everything is tested with. */
@@ -10,7 +11,7 @@ export const NODE_MAJOR = 24;
 
 export const packageRoot = fileURLToPath(new URL('..', import.meta.url));
 
-const require = createRequire(import.meta.url);
+const require = nodeModule.createRequire(import.meta.url);
 const ownMajor = Number(process.versions.node.split('.')[0]);
 
 /**
@@ -47,6 +48,22 @@ function prepareTypeStripping() {
 }
 
 /**
+ * What was compiled once, its types stripped, is kept for the next start, which then takes half the time; also for the
+ * processes that we start. Not below the system's temporary directory, where others could put code of theirs.
+ */
+function prepareCompileCache() {
+  const { env } = process;
+  if (env.NODE_DISABLE_COMPILE_CACHE === '1') return;
+  const base = env.XDG_CACHE_HOME ?? '';
+  env.NODE_COMPILE_CACHE ??= join(
+    isAbsolute(base) ? base : join(homedir(), '.cache'),
+    'reachflow',
+    'node',
+  );
+  nodeModule.enableCompileCache?.(env.NODE_COMPILE_CACHE);
+}
+
+/**
  * Runs a script with `node`: in this process when it is that one, else in its place where the platform can, else
  * in a child process with our standard streams, our signals and, in the end, its exit code.
  * @param {string} node
@@ -55,6 +72,7 @@ function prepareTypeStripping() {
  */
 export async function runScript(node, script, args) {
   prepareTypeStripping();
+  prepareCompileCache();
   if (node === process.execPath) {
     if (process.env.NODE_OPTIONS?.includes('strip-types.js')) await import('./strip-types.js');
     process.argv = [node, script, ...args];

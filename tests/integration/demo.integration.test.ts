@@ -127,7 +127,7 @@ describe('reachflow demo', { concurrent: false }, () => {
   );
 
   it(
-    'leaves no product behind after a kill -9, and adds up afterwards, on the data of all runs before',
+    'leaves no product behind after a kill -9',
     async () => {
       const demo = new Demo(dir, ['--once', '--seconds', '60']);
       await demo.says('playing');
@@ -138,15 +138,13 @@ describe('reachflow demo', { concurrent: false }, () => {
       demo.signal('SIGKILL');
       expect(await demo.ended()).toBe('SIGKILL');
       expect(await untilGone(pid, 15_000), `killed after ${moment} ms`).toBe(true);
-      const output = await run(0, '--once', '--seconds', '4', '--keep-stack');
-      expect(output).toContain('It adds up: all 16 checks passed.');
       expect(readEndpoints(dir)).toBeDefined();
     },
     5 * MINUTE,
   );
 
   it(
-    'says so when the product dies, and adds up afterwards',
+    'says so when the product dies, and adds up afterwards, on the data of all runs before',
     async () => {
       const demo = new Demo(dir, ['--once', '--seconds', '60']);
       await demo.says('playing');
@@ -154,7 +152,8 @@ describe('reachflow demo', { concurrent: false }, () => {
       process.kill(demo.productPid, 'SIGKILL');
       expect(await demo.ended()).toBe(1);
       expect(demo.output).toContain('PRODUCT_ENDED');
-      await run(0, '--once', '--seconds', '4');
+      const output = await run(0, '--once', '--seconds', '4');
+      expect(output).toContain('It adds up: all 16 checks passed.');
     },
     5 * MINUTE,
   );
