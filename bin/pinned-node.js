@@ -53,14 +53,12 @@ function prepareTypeStripping() {
  */
 function prepareCompileCache() {
   const { env } = process;
-  if (env.NODE_DISABLE_COMPILE_CACHE === '1') return;
   const base = env.XDG_CACHE_HOME ?? '';
   env.NODE_COMPILE_CACHE ??= join(
     isAbsolute(base) ? base : join(homedir(), '.cache'),
     'reachflow',
     'node',
   );
-  nodeModule.enableCompileCache?.(env.NODE_COMPILE_CACHE);
 }
 
 /**
@@ -74,6 +72,8 @@ export async function runScript(node, script, args) {
   prepareTypeStripping();
   prepareCompileCache();
   if (node === process.execPath) {
+    // Reads the environment, `NODE_DISABLE_COMPILE_CACHE` too; a process that begins with it does so by itself.
+    nodeModule.enableCompileCache?.();
     if (process.env.NODE_OPTIONS?.includes('strip-types.js')) await import('./strip-types.js');
     process.argv = [node, script, ...args];
     await import(pathToFileURL(script).href);
