@@ -165,9 +165,7 @@ export class SubTopologyRunner implements PartitionHandler {
   /** Opens the tasks whose time has come. Resolves when each is open or has failed; never throws. */
   async #openDue(): Promise<void> {
     const now = Date.now();
-    const slots = this.slots.filter(
-      ({ life, notBefore }) => now >= notBefore && ['created', 'backoff', 'fenced'].includes(life),
-    );
+    const slots = this.slots.filter((slot) => slot.isDue(now));
     if (this.#stopped || slots.length === 0) return;
     if (!this.#isConfirmed()) {
       for (const slot of slots) this.#openIn(slot, UNCONFIRMED_MS);
@@ -225,7 +223,7 @@ export class SubTopologyRunner implements PartitionHandler {
     } catch (error) {
       // Revoked while it was opened.
       if (slot.life !== 'restoring') return;
-      slot.on(isFenced(error) ? 'fence' : 'error');
+      slot.fails(isFenced(error) ? 'fence' : 'error');
       this.#again(slot, error, 'task cannot be opened yet');
     }
   }
@@ -285,7 +283,7 @@ export class SubTopologyRunner implements PartitionHandler {
     // Another one may have met the same failure, and the task may have been opened anew since.
     if (this.#stopped || slot.life !== 'running' || slot.task !== task) return;
     this.#pause(slot);
-    slot.on(isFenced(error) ? 'fence' : 'error');
+    slot.fails(isFenced(error) ? 'fence' : 'error');
     void slot.does(async () => {
       await slot.drop().catch((failure: unknown) => {
         this.#logger.warn({ error: errorMessage(failure) }, 'task not closed in good order');

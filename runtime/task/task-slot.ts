@@ -8,6 +8,7 @@ import type { StreamTask } from './stream-task.ts';
 
 /** How long letting go waits for an attempt to open, ms: a broker that is away must not hold up who stops. */
 const OPENING_MS = 5_000;
+const OPENED_FROM: ReadonlySet<TaskLife> = new Set(['created', 'backoff', 'fenced']);
 
 /** A partition that this worker holds, and the task on it. */
 export class TaskSlot {
@@ -40,6 +41,20 @@ export class TaskSlot {
 
   on(event: TaskEvent): void {
     this.life = nextLife(this.life, event);
+  }
+
+  /**
+   * What failed is not due until `notBefore` is set anew: not while the failed task is still being closed, where a second
+   * one would be opened beside it, and the failure be forgotten.
+   */
+  fails(event: 'error' | 'fence'): void {
+    this.on(event);
+    this.notBefore = Number.POSITIVE_INFINITY;
+  }
+
+  /** Whether its task is to be opened, as of `now`, ms since the epoch. */
+  isDue(now: number): boolean {
+    return now >= this.notBefore && OPENED_FROM.has(this.life);
   }
 
   /** Aborted once the partition goes away, or the worker stops. */
