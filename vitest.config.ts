@@ -1,9 +1,23 @@
 import { defineConfig } from 'vitest/config';
 
 const INTEGRATION = '**/*.integration.test.ts';
+const FAULTS = `tests/faults/${INTEGRATION}`;
 const IGNORED = ['**/node_modules/**', '**/.reachflow/**', '**/target/**'];
 
-/** `unit` needs no server; `integration` starts the real engines once, and shares them. */
+/** With real engines, started once and shared. */
+const onEngines = {
+  globalSetup: ['tests/integration/global-setup.ts'],
+  // The engines share one machine: files that ran together would measure each other.
+  fileParallelism: false,
+  pool: 'forks' as const,
+  testTimeout: 120_000,
+  hookTimeout: 180_000,
+};
+
+/**
+ * `unit` needs no server. `faults` are integration tests that mostly wait, for sessions that end and engines that come
+ * back: a project of their own, which `npm test` runs beside the others.
+ */
 export default defineConfig({
   test: {
     teardownTimeout: 60_000,
@@ -21,17 +35,13 @@ export default defineConfig({
       },
       {
         test: {
+          ...onEngines,
           name: 'integration',
           include: [INTEGRATION],
-          exclude: IGNORED,
-          globalSetup: ['tests/integration/global-setup.ts'],
-          // The engines share one machine: files that ran together would measure each other.
-          fileParallelism: false,
-          pool: 'forks',
-          testTimeout: 120_000,
-          hookTimeout: 180_000,
+          exclude: [...IGNORED, FAULTS],
         },
       },
+      { test: { ...onEngines, name: 'faults', include: [FAULTS], exclude: IGNORED } },
     ],
   },
 });

@@ -3,11 +3,9 @@ import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { runChecks } from './checks.ts';
-import { addCounts, type Counts, readCounts } from './vitest-counts.ts';
+import { addCounts, type Counts, readCounts, reportOf, testProjects } from './vitest-counts.ts';
 
 const root = join(import.meta.dirname, '..');
-const reportOf = (project: string) => join(root, '.reachflow', 'test', `${project}.json`);
-const projects = ['unit', 'integration'];
 
 function npmTest(): Promise<number> {
   const child = spawn('npm', ['test'], {
@@ -22,9 +20,9 @@ function npmTest(): Promise<number> {
 }
 
 const results = await runChecks();
-for (const project of projects) rmSync(reportOf(project), { force: true });
+for (const project of testProjects) rmSync(reportOf(root, project), { force: true });
 const exitCode = await npmTest();
-const counts = projects.map((project) => readCounts(reportOf(project), 0));
+const counts = testProjects.map((project) => readCounts(reportOf(root, project), 0));
 let total: Counts = {
   passed: results.filter(({ outcome }) => outcome === 'passed').length,
   failed: results.filter(({ outcome }) => outcome === 'failed').length,

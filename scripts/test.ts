@@ -1,26 +1,33 @@
 /**
  * `npm test [-- <filter or Vitest option>…]`: unit tests first, without servers, then integration tests on real
- * engines, then one summary. With `unit` or `integration` as the first argument, only these. The reports in JSON
- * stay in `.reachflow/test/`.
+ * engines and, beside them, fault tests, which mostly wait; then one summary. With `unit` or `integration` as the first
+ * argument, only these (fault tests are integration tests, too). The reports in JSON stay in `.reachflow/test/`.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { addCounts, type Counts, countsText, readCounts } from './vitest-counts.ts';
+import { dirname, join } from 'node:path';
+import {
+  addCounts,
+  type Counts,
+  countsText,
+  readCounts,
+  reportOf,
+  type TestProject,
+  testProjects,
+} from './vitest-counts.ts';
 
 const root = join(import.meta.dirname, '..');
-const reports = join(root, '.reachflow', 'test');
-const projects = ['unit', 'integration'] as const;
-type Project = (typeof projects)[number];
+/** What begins when all before it has ended; those of a step run at the same time. */
+const steps: readonly (readonly TestProject[])[] = [['unit'], ['integration', 'faults']];
 
-function runVitest(project: Project, args: readonly string[]): Promise<number> {
+function runVitest(project: TestProject, args: readonly string[]): Promise<number> {
   const child = spawn(
     process.execPath,
     [
       join(root, 'node_modules', 'vitest', 'vitest.mjs'),
       'run',
       ...['--project', project, '--passWithNoTests'],
-      ...['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(project)}`],
+      ...['--reporter=default', '--reporter=json', `--outputFile.json=${reportOf(root, project)}`],
       ...args,
     ],
     { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
@@ -35,26 +42,31 @@ function runVitest(project: Project, args: readonly string[]): Promise<number> {
   }).finally(() => process.off('SIGINT', onInterrupt).off('SIGTERM', onTerm));
 }
 
-function reportOf(project: Project): string {
-  return join(reports, `${project}.json`);
+/** Runs a project's tests. Returns what they came to, and a line that says so. */
+async function counted(project: TestProject): Promise<{ counts: Counts; line: string }> {
+  const started = Date.now();
+  const exitCode = await runVitest(project, args);
+  const counts = readCounts(reportOf(root, project), exitCode);
+  const seconds = Math.round((Date.now() - started) / 1_000);
+  return { counts, line: `${project}: ${countsText(counts)} in ${seconds} s` };
 }
 
 const [first, ...rest] = process.argv.slice(2);
-const only = projects.find((project) => project === first);
+const only = steps.find(([project]) => project === first);
 const args = only === undefined ? process.argv.slice(2) : rest;
-const selected = only === undefined ? projects : [only];
+const selected = only === undefined ? steps : [only];
 
-mkdirSync(reports, { recursive: true });
-for (const project of projects) rmSync(reportOf(project), { force: true });
+for (const project of testProjects) {
+  mkdirSync(dirname(reportOf(root, project)), { recursive: true });
+  rmSync(reportOf(root, project), { force: true });
+}
 let total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const summary: string[] = [];
-for (const project of selected) {
-  const started = Date.now();
-  const counts = readCounts(reportOf(project), await runVitest(project, args));
-  total = addCounts(total, counts);
-  summary.push(
-    `${project}: ${countsText(counts)} in ${Math.round((Date.now() - started) / 1_000)} s`,
-  );
+for (const step of selected) {
+  for (const { counts, line } of await Promise.all(step.map(counted))) {
+    total = addCounts(total, counts);
+    summary.push(line);
+  }
 }
 process.stdout.write(`\n${summary.join('\n')}\n${countsText(total)}\n`);
 if (total.failed > 0) process.exitCode = 1;

@@ -1,4 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** The projects of `vitest.config.ts`, in the order in which they begin. */
+export const testProjects = ['unit', 'integration', 'faults'] as const;
+export type TestProject = (typeof testProjects)[number];
+
+/** Where `npm test` leaves a project's report, in JSON. @param root of the checkout. */
+export function reportOf(root: string, project: TestProject): string {
+  return join(root, '.reachflow', 'test', `${project}.json`);
+}
 
 export interface Counts {
   readonly passed: number;

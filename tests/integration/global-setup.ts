@@ -97,7 +97,11 @@ async function removeAbandoned(): Promise<void> {
     const dir = join(tmpdir(), name);
     const owner = readOwner(dir);
     // Without a readable record it may be just being made by another run.
-    if (owner !== undefined && !isAlive(owner)) await tearDown(dir);
+    if (owner === undefined || isAlive(owner)) continue;
+    // Another run may be removing it, too.
+    await tearDown(dir).catch((error: unknown) => {
+      process.stderr.write(`stack: ${dir} of an earlier run is left: ${String(error)}\n`);
+    });
   }
 }
 
