@@ -1,30 +1,23 @@
-import { execFile } from 'node:child_process';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatTopologies } from '../cli/commands/topology.ts';
 import { eventsPipeline } from '../pipelines/events/topology.ts';
 import { event } from '../runtime/testing/samples.ts';
 import { TopologyTestDriver } from '../runtime/testing/topology-test-driver.ts';
 import type { Topology } from '../runtime/topology/graph.ts';
-import { writeGuideFiles } from '../tests/support/guide-files.ts';
+import { checkGuideTypes, type GuideFiles, writeGuideFiles } from '../tests/support/guide-files.ts';
 
-const run = promisify(execFile);
 const root = join(import.meta.dirname, '..');
 const NOON = Date.UTC(2026, 0, 1, 12);
 const MINUTE = 60_000;
 
 /** The code and the picture of the README; its commands are run by tests/integration/readme.integration.test.ts. */
 describe('README.md', () => {
-  let guide: Awaited<ReturnType<typeof writeGuideFiles>>;
+  let guide: GuideFiles;
   beforeAll(async () => {
     guide = await writeGuideFiles('README.md');
-    await writeFile(
-      join(guide.dir, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../tsconfig.json', include: ['*.ts'], exclude: [] }),
-    );
   });
   afterAll(() => guide.remove());
 
@@ -55,9 +48,9 @@ describe('README.md', () => {
     }
   });
 
-  it('has a topology that passes the type check', { timeout: 60_000 }, async () => {
-    await run(join(root, 'node_modules/.bin/tsc'), ['--noEmit', '-p', guide.dir]);
-  });
+  it('has a topology that passes the type check', { timeout: 60_000 }, () =>
+    checkGuideTypes(guide),
+  );
 
   it('has the picture that `reachflow topology events --format mermaid` prints', async () => {
     const readme = await readFile(join(root, 'README.md'), 'utf8');

@@ -1,4 +1,5 @@
 import { loadavg } from 'node:os';
+import type { ConnectProcess } from '../harness/connect-process.ts';
 import type { Environment } from '../harness/environment.ts';
 import { ratiosTo, type Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
@@ -6,7 +7,7 @@ import { contestants } from './contestants.ts';
 import { Lane } from './lane.ts';
 import { type Delays, measureDelays } from './latency.ts';
 import { SourceTable } from './source-table.ts';
-import { type CdcWorker, startWorker } from './worker.ts';
+import { startWorker } from './worker.ts';
 
 const PACE = { rowsPerSecond: 200, seconds: 20 };
 
@@ -84,7 +85,7 @@ async function paced(
 
 async function openLanes(
   environment: Environment,
-  worker: CdcWorker,
+  worker: ConnectProcess,
 ): Promise<{ lanes: Lane[]; remove: () => Promise<void> }> {
   const lanes: Lane[] = [];
   for (const contestant of contestants(environment.registryUrl)) {

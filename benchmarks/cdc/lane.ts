@@ -5,10 +5,10 @@ import { connectConfigSchema, debeziumConfigSchema } from '../../connectors/debe
 import { ReachflowError } from '../../runtime/errors.ts';
 import { ensureTopics, topicOffsets } from '../../runtime/kafka/admin.ts';
 import { readTopic } from '../../runtime/kafka/reader.ts';
+import type { ConnectProcess } from '../harness/connect-process.ts';
 import type { Arena, Environment } from '../harness/environment.ts';
 import { cpuSecondsOf } from '../harness/usage.ts';
 import type { Contestant } from './contestants.ts';
-import type { CdcWorker } from './worker.ts';
 
 export const TABLE = 'public.contacts';
 export const TOPIC = `cdc.${TABLE}`;
@@ -46,11 +46,16 @@ export class Lane {
   readonly contestant: Contestant;
   readonly arena: Arena;
   readonly #capture: Capture;
-  readonly #worker: CdcWorker;
+  readonly #worker: ConnectProcess;
   readonly #partitions: number;
   #position: bigint[] = [];
 
-  constructor(environment: Environment, arena: Arena, worker: CdcWorker, contestant: Contestant) {
+  constructor(
+    environment: Environment,
+    arena: Arena,
+    worker: ConnectProcess,
+    contestant: Contestant,
+  ) {
     this.contestant = contestant;
     this.arena = arena;
     this.#worker = worker;

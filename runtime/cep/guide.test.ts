@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeGuideFiles } from '../../tests/support/guide-files.ts';
+import { type GuideFiles, writeGuideFiles } from '../../tests/support/guide-files.ts';
 import { event, SECOND, T0 } from '../testing/samples.ts';
 import { TopologyTestDriver } from '../testing/topology-test-driver.ts';
 import type { Topology } from '../topology/graph.ts';
@@ -14,7 +14,7 @@ interface Example {
 }
 
 describe('docs/guides/patterns.md', () => {
-  let guide: Awaited<ReturnType<typeof writeGuideFiles>>;
+  let guide: GuideFiles;
   let example: Example;
   beforeAll(async () => {
     guide = await writeGuideFiles('docs/guides/patterns.md');

@@ -1,25 +1,15 @@
-import { execFile } from 'node:child_process';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { writeGuideFiles } from '../../tests/support/guide-files.ts';
-
-const run = promisify(execFile);
-const bin = join(import.meta.dirname, '../../node_modules/.bin');
+import {
+  checkGuideTypes,
+  type GuideFiles,
+  runGuideTests,
+  writeGuideFiles,
+} from '../../tests/support/guide-files.ts';
 
 describe('docs/guides/write-a-pipeline.md', () => {
-  let guide: Awaited<ReturnType<typeof writeGuideFiles>>;
+  let guide: GuideFiles;
   beforeAll(async () => {
     guide = await writeGuideFiles('docs/guides/write-a-pipeline.md');
-    await writeFile(
-      join(guide.dir, 'tsconfig.json'),
-      JSON.stringify({ extends: '../../tsconfig.json', include: ['*.ts'], exclude: [] }),
-    );
-    await writeFile(
-      join(guide.dir, 'vitest.config.mjs'),
-      "export default { test: { include: ['*.test.ts'] } };",
-    );
   });
   afterAll(() => guide.remove());
 
@@ -28,23 +18,10 @@ describe('docs/guides/write-a-pipeline.md', () => {
   });
 
   it('has a test that passes', { timeout: 60_000 }, async () => {
-    const args = ['run', '--root', guide.dir, '--reporter', 'json'];
-    const { stdout } = await run(join(bin, 'vitest'), args, { env: cleanEnv() });
-    expect(JSON.parse(stdout.slice(stdout.indexOf('{')))).toMatchObject({
-      numPassedTests: 3,
-      numFailedTests: 0,
-    });
+    const { passed, failed, output } = await runGuideTests(guide);
+    expect(failed, output).toBe(0);
+    expect(passed).toBe(3);
   });
 
-  it('passes the type check', { timeout: 60_000 }, async () => {
-    await run(join(bin, 'tsc'), ['--noEmit', '-p', guide.dir]);
-  });
+  it('passes the type check', { timeout: 60_000 }, () => checkGuideTypes(guide));
 });
-
-/** Without what the outer run of vitest has set. */
-function cleanEnv(): NodeJS.ProcessEnv {
-  const kept = Object.entries(process.env).filter(
-    ([name]) => !/^(VITEST|NODE_ENV|TEST)/.test(name),
-  );
-  return Object.fromEntries(kept);
-}
