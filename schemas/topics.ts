@@ -12,6 +12,7 @@ import type {
   ContactChanged,
   ContactHeldBack,
   ContactObserved,
+  ContactScored,
   ContactUnified,
   EventRecorded,
   FileImportChanged,
@@ -20,6 +21,7 @@ import type {
   LedgerBranch,
   LedgerEntry,
   LedgerTeller,
+  ScoringModel,
   TenantCount,
   WebhookReceived,
 } from './types.ts';
@@ -61,7 +63,14 @@ export interface TopicSpec {
 }
 
 /** Pipelines that run only where the configuration names them. */
-export const optionalParts = ['ledger', 'alerts', 'identity'] as const;
+export const optionalParts = [
+  'ledger',
+  'alerts',
+  'identity',
+  'enrichment',
+  'scoring',
+  'metrics',
+] as const;
 export type OptionalPart = (typeof optionalParts)[number];
 
 /** Carries its value's type at compile time only. */
@@ -247,6 +256,33 @@ export const topics = {
       orderBy: ['tenant_id', 'raised_at', 'alert_id'],
       lowCardinality: ['pattern', 'severity', 'tenant_id'],
     },
+  }),
+  'contact.scored': topic<ContactScored>({
+    key: 'contact id',
+    schema: 'contact-scored',
+    partitions: 100,
+    cleanup: 'compact',
+    part: 'scoring',
+    store: {
+      table: 'contact_scores',
+      comment: 'Lead scores of contacts, with the features that they were made of.',
+      stores: ['postgres', 'clickhouse', 'elasticsearch'],
+      kind: 'upsert',
+      key: ['contact_id'],
+      deletes: true,
+      version: 'version',
+      lowCardinality: ['tenant_id', 'model', 'model_version'],
+      search: { tenant_id: 'exact' },
+    },
+  }),
+  // Read whole, as a table, at each start.
+  'scoring.model': topic<ScoringModel>({
+    key: 'model name',
+    schema: 'scoring-model',
+    partitions: 1,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+    part: 'scoring',
   }),
   'cdc.public.pgbench_accounts': topic<CdcPublicPgbenchAccountsEnvelope>({
     ...pgbench,
