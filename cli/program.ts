@@ -7,6 +7,7 @@ import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { importCommand } from './commands/import.ts';
+import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
@@ -28,6 +29,7 @@ const commands: readonly (() => Command)[] = [
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
+  modelCommand,
   proveCommand,
   configCommand,
 ];
