@@ -13,6 +13,7 @@ import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
 import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
+import { tenantCommand } from './commands/tenant.ts';
 import { topologyCommand } from './commands/topology.ts';
 import { VERSION } from './version.ts';
 
@@ -30,6 +31,7 @@ const commands: readonly (() => Command)[] = [
   checkpointCommand,
   claimCheckCommand,
   modelCommand,
+  tenantCommand,
   proveCommand,
   configCommand,
 ];

@@ -1,6 +1,6 @@
 import type { Topology } from '../runtime/topology/graph.ts';
 import { optionalParts } from '../schemas/topics.ts';
-import { alertsPipeline } from './alerts/topology.ts';
+import { alertsPipeline, createAlertsPipeline } from './alerts/topology.ts';
 import type { PipelinesConfig } from './config.ts';
 import { contactsPipeline } from './contacts/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
@@ -19,9 +19,12 @@ export const pipelines: readonly Topology[] = [
 ];
 
 /** Those that run: the optional ones only where the configuration names them. */
-export function activePipelines({ optional }: PipelinesConfig): readonly Topology[] {
-  return pipelines.filter(
+export function activePipelines({ optional, throttle }: PipelinesConfig): readonly Topology[] {
+  const active = pipelines.filter(
     ({ name }) =>
       !optionalParts.some((part) => part === name) || optional.some((part) => part === name),
+  );
+  return active.map((topology) =>
+    topology === alertsPipeline ? createAlertsPipeline(throttle) : topology,
   );
 }

@@ -23,6 +23,7 @@ import type {
   LedgerTeller,
   ScoringModel,
   TenantCount,
+  TenantThrottled,
   WebhookReceived,
 } from './types.ts';
 
@@ -283,6 +284,15 @@ export const topics = {
     cleanup: 'compact',
     retentionMs: FOREVER,
     part: 'scoring',
+  }),
+  // Read whole by each ingestor. What is over is of no interest: a tombstone or the next one takes its place.
+  'tenant.throttled': topic<TenantThrottled>({
+    key: 'tenant',
+    schema: 'tenant-throttled',
+    partitions: 50,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+    part: 'alerts',
   }),
   'cdc.public.pgbench_accounts': topic<CdcPublicPgbenchAccountsEnvelope>({
     ...pgbench,

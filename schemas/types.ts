@@ -458,6 +458,20 @@ export interface ScoringModel {
   model: string;
 }
 
+/** What a tenant may send until then: the newest of a tenant counts. A tombstone ends it early. */
+export interface TenantThrottled {
+  tenant_id: string;
+  /** Events a minute, in each ingestor; 0 takes none. */
+  limit_per_minute: number;
+  /** When it ends by itself. */
+  until: number;
+  /** For people: the tenant is told it. */
+  reason: string;
+  /** The alert that it follows; empty where an operator did it. */
+  alert_id: string;
+  throttled_at: number;
+}
+
 /** A payload that is kept beside the topic, by its content: docs/adr/0017-claim-check.md. */
 export interface PayloadRef {
   /** Of its UTF-8 bytes, lower-case hex. */
