@@ -276,7 +276,11 @@ function connectorServices(
   logger: Logger,
   kafka: Pick<ConnectorServices, 'client' | 'codec' | 'publisher' | 'claims'>,
 ): ConnectorServices {
-  return { ...kafka, registry: config.registry, logger, ...connectorEnvironment(config) };
+  const {
+    registry,
+    pipelines: { optional: parts },
+  } = config;
+  return { ...kafka, registry, parts, logger, ...connectorEnvironment(config) };
 }
 
 /** What connectors that configure something outside depend on, besides their own sections. */

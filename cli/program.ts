@@ -7,11 +7,13 @@ import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { importCommand } from './commands/import.ts';
+import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
 import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
+import { tenantCommand } from './commands/tenant.ts';
 import { topologyCommand } from './commands/topology.ts';
 import { VERSION } from './version.ts';
 
@@ -28,6 +30,8 @@ const commands: readonly (() => Command)[] = [
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
+  modelCommand,
+  tenantCommand,
   proveCommand,
   configCommand,
 ];

@@ -10,6 +10,7 @@ import type { ConnectorServices } from './services.ts';
 import { socketConfigSchema } from './socket/config.ts';
 import { createSocketConnector } from './socket/socket-connector.ts';
 import { webhookConfigSchema } from './webhook/config.ts';
+import { followThrottles } from './webhook/throttles.ts';
 import { createWebhookConnector } from './webhook/webhook-connector.ts';
 
 /** The sections of the configuration that connectors read, by section name. */
@@ -39,7 +40,13 @@ export interface ConnectorRegistration {
 export const connectors: readonly ConnectorRegistration[] = [
   {
     name: 'webhook',
-    create: ({ webhook }, services) => createWebhookConnector(webhook, services),
+    create: ({ webhook }, services) =>
+      createWebhookConnector(webhook, {
+        ...services,
+        ...(services.parts?.includes('alerts') === true
+          ? { openThrottles: () => followThrottles(services) }
+          : {}),
+      }),
   },
   {
     name: 'file',

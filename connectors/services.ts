@@ -8,7 +8,7 @@ import type { Tracing } from '../runtime/observability/tracing.ts';
 import type { SpoolConfig } from '../runtime/spool/config.ts';
 import type { Spool } from '../runtime/spool/open-spool.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
-import type { TopicName } from '../schemas/topics.ts';
+import type { OptionalPart, TopicName } from '../schemas/topics.ts';
 import type { ConnectorEnvironment } from './debezium/connector-config.ts';
 
 /** What a process offers its connectors. */
@@ -19,6 +19,8 @@ export interface ConnectorServices extends ConnectorEnvironment {
   /** For who writes in transactions of its own, or keeps positions: the cluster, and the codec of its topics. */
   readonly client: KafkaClient;
   readonly codec: TopicCodec;
+  /** The optional pipelines that run. */
+  readonly parts?: readonly OptionalPart[];
   /** The `registry` section, for who imports in a process of its own. */
   readonly registry: RegistryConfig;
   /** A publisher that goes on while the brokers are away; the connector closes it. */

@@ -1,11 +1,12 @@
 import type { Topology } from '../runtime/topology/graph.ts';
 import { optionalParts } from '../schemas/topics.ts';
-import { alertsPipeline } from './alerts/topology.ts';
+import { alertsPipeline, createAlertsPipeline } from './alerts/topology.ts';
 import type { PipelinesConfig } from './config.ts';
 import { contactsPipeline } from './contacts/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
 import { identityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
+import { scoringPipeline } from './scoring/topology.ts';
 
 /** Every pipeline, by explicit listing: add yours here. */
 export const pipelines: readonly Topology[] = [
@@ -14,12 +15,16 @@ export const pipelines: readonly Topology[] = [
   eventsPipeline,
   identityPipeline,
   ledgerPipeline,
+  scoringPipeline,
 ];
 
 /** Those that run: the optional ones only where the configuration names them. */
-export function activePipelines({ optional }: PipelinesConfig): readonly Topology[] {
-  return pipelines.filter(
+export function activePipelines({ optional, throttle }: PipelinesConfig): readonly Topology[] {
+  const active = pipelines.filter(
     ({ name }) =>
       !optionalParts.some((part) => part === name) || optional.some((part) => part === name),
+  );
+  return active.map((topology) =>
+    topology === alertsPipeline ? createAlertsPipeline(throttle) : topology,
   );
 }

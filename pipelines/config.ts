@@ -1,14 +1,29 @@
 import { z } from 'zod';
 import { optionalParts } from '../schemas/topics.ts';
 
+/** What follows from a tenant that calls too often. */
+const throttleSchema = z.strictObject({
+  eventsPerMinute: z
+    .int()
+    .min(0)
+    .default(60)
+    .describe('Events a minute that each ingestor still takes of the tenant; 0 takes none.'),
+  seconds: z.int().min(1).max(86_400).default(900).describe('For how long, from the alert on.'),
+});
+
+export type ThrottleConfig = z.infer<typeof throttleSchema>;
+
 /** The `pipelines` section of the configuration. */
 export const pipelinesConfigSchema = z.strictObject({
   optional: z
     .array(z.enum(optionalParts))
     .default([])
     .describe(
-      'Pipelines that run only where they are named here: alerts, which looks for patterns and raises alerts; identity, which makes one contact of what webhooks, tables and files say of it; ledger, which carries pgbench’s tables into every store, for the proof of delivery.',
+      'Pipelines that run only where they are named here: alerts, which looks for patterns and raises alerts; identity, which makes one contact of what webhooks, tables and files say of it; ledger, which carries pgbench’s tables into every store, for the proof of delivery; scoring, which scores contacts by a published model.',
     ),
+  throttle: throttleSchema
+    .prefault({})
+    .describe('What the alert suspicious_activity does to its tenant.'),
 });
 
 export type PipelinesConfig = z.infer<typeof pipelinesConfigSchema>;

@@ -12,6 +12,7 @@ import type {
   ContactChanged,
   ContactHeldBack,
   ContactObserved,
+  ContactScored,
   ContactUnified,
   EventRecorded,
   FileImportChanged,
@@ -20,7 +21,9 @@ import type {
   LedgerBranch,
   LedgerEntry,
   LedgerTeller,
+  ScoringModel,
   TenantCount,
+  TenantThrottled,
   WebhookReceived,
 } from './types.ts';
 
@@ -61,7 +64,14 @@ export interface TopicSpec {
 }
 
 /** Pipelines that run only where the configuration names them. */
-export const optionalParts = ['ledger', 'alerts', 'identity'] as const;
+export const optionalParts = [
+  'ledger',
+  'alerts',
+  'identity',
+  'enrichment',
+  'scoring',
+  'metrics',
+] as const;
 export type OptionalPart = (typeof optionalParts)[number];
 
 /** Carries its value's type at compile time only. */
@@ -247,6 +257,42 @@ export const topics = {
       orderBy: ['tenant_id', 'raised_at', 'alert_id'],
       lowCardinality: ['pattern', 'severity', 'tenant_id'],
     },
+  }),
+  'contact.scored': topic<ContactScored>({
+    key: 'contact id',
+    schema: 'contact-scored',
+    partitions: 100,
+    cleanup: 'compact',
+    part: 'scoring',
+    store: {
+      table: 'contact_scores',
+      comment: 'Lead scores of contacts, with the features that they were made of.',
+      stores: ['postgres', 'clickhouse', 'elasticsearch'],
+      kind: 'upsert',
+      key: ['contact_id'],
+      deletes: true,
+      version: 'version',
+      lowCardinality: ['tenant_id', 'model', 'model_version'],
+      search: { tenant_id: 'exact' },
+    },
+  }),
+  // Read whole, as a table, at each start.
+  'scoring.model': topic<ScoringModel>({
+    key: 'model name',
+    schema: 'scoring-model',
+    partitions: 1,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+    part: 'scoring',
+  }),
+  // Read whole by each ingestor. What is over is of no interest: a tombstone or the next one takes its place.
+  'tenant.throttled': topic<TenantThrottled>({
+    key: 'tenant',
+    schema: 'tenant-throttled',
+    partitions: 50,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+    part: 'alerts',
   }),
   'cdc.public.pgbench_accounts': topic<CdcPublicPgbenchAccountsEnvelope>({
     ...pgbench,

@@ -273,6 +273,34 @@ export interface ContactObserved {
   quality: number;
 }
 
+/** A contact's lead score, with the features that it was made of. A tombstone says that the contact was deleted. */
+export interface ContactScored {
+  contact_id: string;
+  tenant_id: string;
+  /** 0 to 1. */
+  score: number;
+  /** Name of the model. */
+  model: string;
+  /** Digest of the model: which one it was. */
+  model_version: string;
+  login_count: number;
+  api_calls: number;
+  /** Bytes. */
+  data_uploaded: number;
+  email_valid: boolean;
+  phone_valid: boolean;
+  /** Networks among the contact's tags `social:<network>`. */
+  social_profiles: number;
+  emails_sent: number;
+  opens: number;
+  clicks: number;
+  responses: number;
+  /** Time of what the score follows: the newest of its events, the contact's change and the model's publication. */
+  scored_at: number;
+  /** Grows with every score of the contact. */
+  version: bigint;
+}
+
 /** The golden record: one contact, of all the sources that know it. A tombstone says there is none any more. */
 export interface ContactUnified {
   id: string;
@@ -414,6 +442,34 @@ export interface TenantCount {
   count: number;
   /** Grows with every update of the window. */
   version: bigint;
+}
+
+/** A model that contacts are scored with: the newest of its name counts. */
+export interface ScoringModel {
+  /** The model `lead` is used. */
+  name: string;
+  /** First 16 hex digits of the SHA-256 of `model`. */
+  version: string;
+  /** Of two models of a name the later one counts. */
+  published_at: number;
+  /** Their names, in the model's order. */
+  features: string[];
+  /** XGBoost's JSON, without what only training needs. */
+  model: string;
+}
+
+/** What a tenant may send until then: the newest of a tenant counts. A tombstone ends it early. */
+export interface TenantThrottled {
+  tenant_id: string;
+  /** Events a minute, in each ingestor; 0 takes none. */
+  limit_per_minute: number;
+  /** When it ends by itself. */
+  until: number;
+  /** For people: the tenant is told it. */
+  reason: string;
+  /** The alert that it follows; empty where an operator did it. */
+  alert_id: string;
+  throttled_at: number;
 }
 
 /** A payload that is kept beside the topic, by its content: docs/adr/0017-claim-check.md. */

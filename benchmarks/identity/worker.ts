@@ -54,6 +54,7 @@ function processorOf(state: TaskState): Processor<ContactObserved> {
         codec.encode('contact.created', value as never);
       }
     },
+    now: Date.now,
     watermark: () => Number.NEGATIVE_INFINITY,
   });
   processor.onStart?.();

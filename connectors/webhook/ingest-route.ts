@@ -35,7 +35,7 @@ export function addIngestRoute(
 ): void {
   const { config } = deps;
   const bodies = createBodyReader(config);
-  const limits = createLimits(config.limits, deps.clock);
+  const limits = createLimits(config.limits, deps.clock, deps.throttles);
   const ingestor = { deps, bodies, limits };
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', (request, payload, done) => {

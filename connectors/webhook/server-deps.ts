@@ -4,10 +4,13 @@ import type { Publisher } from '../../runtime/kafka/publisher.ts';
 import type { Metrics } from '../../runtime/observability/metrics.ts';
 import type { Tracing } from '../../runtime/observability/tracing.ts';
 import type { WebhookConfig } from './config.ts';
+import type { Throttles } from './throttles.ts';
 
 /** What the HTTP server is built with. */
 export interface WebhookServerDeps {
   readonly config: WebhookConfig;
+  /** Tenants that may send less for now; none by default. */
+  readonly throttles?: Throttles | undefined;
   /** The active secrets of a source. */
   readonly secrets: (source: string) => readonly string[];
   readonly publisher: Publisher;

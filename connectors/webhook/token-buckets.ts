@@ -1,6 +1,6 @@
 /** A bucket's size and how fast it fills. */
 export interface BucketShape {
-  /** Tokens of a full bucket. */
+  /** Tokens of a full bucket; one of 0 never has what is asked for. */
   readonly burst: number;
   readonly perMs: number;
 }
@@ -75,7 +75,7 @@ function levelOf(tokens: number, { burst, perMs }: BucketShape, cost: number): B
     wanted - tokens < EPSILON ? 0 : (wanted - tokens) / perMs;
   return {
     remaining: Math.max(0, Math.floor(tokens + EPSILON)),
-    waitMs: msUntil(Math.min(cost, burst)),
+    waitMs: burst > 0 ? msUntil(Math.min(cost, burst)) : Number.POSITIVE_INFINITY,
     fullMs: msUntil(burst),
   };
 }

@@ -14,11 +14,14 @@ import { connectorOf } from '../lifecycle.ts';
 import type { WebhookConfig } from './config.ts';
 import { openSecrets, type Secrets } from './secrets.ts';
 import { buildWebhookServer } from './server.ts';
+import type { FollowedThrottles } from './throttles.ts';
 
 export interface WebhookConnectorDeps {
   readonly publisher: Publisher;
   /** Events go through it instead, unless `webhook.spool.enabled` is off. */
   readonly openSpool?: ((topic: typeof TOPIC, config: SpoolConfig) => Promise<Spool>) | undefined;
+  /** Tenants that may send less for now; nobody is held back without it. */
+  readonly openThrottles?: (() => Promise<FollowedThrottles>) | undefined;
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;
@@ -90,12 +93,15 @@ async function openWebhooks(
   try {
     const secrets = await watchedSecrets(config, deps, logger);
     releases.push(secrets.release);
+    const throttles = await deps.openThrottles?.();
+    if (throttles !== undefined) releases.push(() => throttles.close());
     const spool = await openSpool(config, deps);
     // After the last request: it may be waiting for the disk.
     if (spool !== undefined) releases.push(spool.release);
     const app = buildWebhookServer({
       config,
       secrets: secrets.of,
+      throttles,
       publisher: spool?.spool ?? deps.publisher,
       logger,
       metrics: deps.metrics,

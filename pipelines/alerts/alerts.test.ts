@@ -112,6 +112,27 @@ describe('a tenant', () => {
     ]);
   });
 
+  it('with 100 calls in a minute is throttled; one that fails only, or calls less, is not', async () => {
+    await open();
+    await pipeCalls('quick', 100, NOW, 50 * SECOND);
+    await pipeCalls('careless', 60, NOW, MINUTE, { payload: '{' });
+    await driver.advanceWatermark(NOW + 10 * MINUTE);
+    const [alert] = raised().filter((found) => found?.pattern === 'suspicious_activity');
+    expect(driver.read('tenant.throttled')).toEqual([
+      expect.objectContaining({
+        key: 'quick',
+        value: {
+          tenant_id: 'quick',
+          limit_per_minute: 60,
+          until: (alert?.raised_at ?? 0) + 15 * MINUTE,
+          reason: 'Tenant quick had 100 API calls in 50 s.',
+          alert_id: `suspicious_activity:quick:${NOW}`,
+          throttled_at: alert?.raised_at,
+        },
+      }),
+    ]);
+  });
+
   it('that goes on raises at most one a minute, crashes or none', async () => {
     await open();
     for (const minute of [0, 1, 2]) {

@@ -1,5 +1,8 @@
+import type { TopologyBuilder } from '../../runtime/topology/api.ts';
 import { defineTopology } from '../../runtime/topology/builder.ts';
+import type { Topology } from '../../runtime/topology/graph.ts';
 import { tumbling } from '../../runtime/topology/windows.ts';
+import { pipelinesConfigSchema, type ThrottleConfig } from '../config.ts';
 import { webhookFaults } from '../webhook-faults.ts';
 import { abandonedImportAlert, createBurstAlert } from './steps/alert.ts';
 import {
@@ -11,6 +14,7 @@ import {
   SUSPICIOUS_CALLS,
   SUSPICIOUS_WITHIN_MS,
 } from './steps/patterns.ts';
+import { createThrottle } from './steps/throttle.ts';
 
 /** Ingestors write at the same time: how far their clocks and batches may be apart. */
 const DISORDER_MS = 5_000;
@@ -27,7 +31,11 @@ interface Activity {
  * Imports that were begun and not finished, tenants that call too often or send too much that is not valid → alerts.
  * At most one of a pattern and subject in the pattern's time.
  */
-export const alertsPipeline = defineTopology('alerts', (t) => {
+export function createAlertsPipeline(throttle: ThrottleConfig): Topology {
+  return defineTopology('alerts', (t) => declareAlerts(t, throttle));
+}
+
+function declareAlerts(t: TopologyBuilder, throttle: ThrottleConfig): void {
   t.stream('file.import.changed', {
     name: 'imports',
     timestamp: ({ updated_at }) => updated_at,
@@ -64,7 +72,7 @@ export const alertsPipeline = defineTopology('alerts', (t) => {
     );
   seconds.late().ignore('a call that comes late was answered: it is no sign of a burst now');
 
-  seconds
+  const bursts = seconds
     .map('calls-of-second', ({ value, ...window }) => ({ ...window, value: value.calls }))
     .match('suspicious-activity', burst(SUSPICIOUS_CALLS, SUSPICIOUS_WITHIN_MS))
     .map(
@@ -75,8 +83,11 @@ export const alertsPipeline = defineTopology('alerts', (t) => {
         what: 'API calls',
       }),
     )
-    .dedup('activity-alert-once', { id: ({ subject }) => subject, ttlMs: SUSPICIOUS_WITHIN_MS })
-    .to('alert.raised', { key: ({ tenant_id }) => tenant_id });
+    .dedup('activity-alert-once', { id: ({ subject }) => subject, ttlMs: SUSPICIOUS_WITHIN_MS });
+  bursts.to('alert.raised', { key: ({ tenant_id }) => tenant_id });
+  bursts
+    .map('to-throttle', createThrottle(throttle))
+    .to('tenant.throttled', { key: ({ tenant_id }) => tenant_id });
 
   seconds
     .filter('failing', ({ value }) => value.failures > 0)
@@ -98,4 +109,7 @@ export const alertsPipeline = defineTopology('alerts', (t) => {
     )
     .dedup('quality-alert-once', { id: ({ subject }) => subject, ttlMs: QUALITY_WITHIN_MS })
     .to('alert.raised', { key: ({ tenant_id }) => tenant_id });
-});
+}
+
+/** As it is by default. */
+export const alertsPipeline = createAlertsPipeline(pipelinesConfigSchema.parse({}).throttle);

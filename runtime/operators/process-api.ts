@@ -35,6 +35,8 @@ export interface ProcessContext<W, O extends Record<string, unknown>> {
   ): void;
   /** Watermark of the task, ms; -Infinity before the first record. */
   watermark(): number;
+  /** ms since the epoch, for timers by the wall clock: what is stored or forwarded would differ in each run. */
+  now(): number;
 }
 
 /** The code of a low-level step in one task. */

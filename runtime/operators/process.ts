@@ -39,6 +39,7 @@ class ProcessOperator implements Operator {
       forwardTo: (output, key, value, options) =>
         requireOutput(context, output)(this.#record(key, value, options)),
       watermark: () => Math.max(this.#woken, context.watermark()),
+      now: () => context.now(),
     };
   }
 

@@ -35,6 +35,11 @@ export interface Stream<V> {
     key: (value: V, record: StreamRecord<V>) => string,
     options?: { readonly serde?: Serde<V> },
   ): Stream<V>;
+  /**
+   * The same records in the task that owns their key, through a topic of the pipeline's own, where the key was changed: for a
+   * `process` behind it. Joins and aggregates do it by themselves.
+   */
+  repartition(name: string): Stream<V>;
   /** Each record goes to the first branch whose predicate is true, else to `rest`. */
   branch<B extends string>(
     name: string,

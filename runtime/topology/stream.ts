@@ -125,6 +125,10 @@ export class StreamNode {
     return this.#at(keyed.edge, true, options.serde);
   }
 
+  repartition(name: string): StreamNode {
+    return this.#at(this.#partitioned(this.graph.named(name)), false);
+  }
+
   branch(name: string, branches: Record<string, Fn>): Record<string, StreamNode> {
     const names = [...Object.keys(branches), 'rest'];
     if (new Set(names).size !== names.length) {
