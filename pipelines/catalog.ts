@@ -6,6 +6,7 @@ import { contactsPipeline } from './contacts/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
 import { identityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
+import { metricsPipeline } from './metrics/topology.ts';
 
 /** Every pipeline, by explicit listing: add yours here. */
 export const pipelines: readonly Topology[] = [
@@ -14,6 +15,7 @@ export const pipelines: readonly Topology[] = [
   eventsPipeline,
   identityPipeline,
   ledgerPipeline,
+  metricsPipeline,
 ];
 
 /** Those that run: the optional ones only where the configuration names them. */
