@@ -8,6 +8,7 @@ import type {
   EventRecorded,
   WebhookReceived,
 } from '../../schemas/types.ts';
+import { API_CALL } from './steps/latency.ts';
 import { GRACE_MS, LATENCY_GRACE_MS, metricsPipeline } from './topology.ts';
 
 const NOW = Date.UTC(2026, 0, 1, 12);
@@ -124,7 +125,7 @@ describe('enrichment_rate', () => {
 });
 
 let events = 0;
-function event(payload: unknown, at: number, type = 'api.call'): EventRecorded {
+function event(payload: unknown, at: number, type = API_CALL): EventRecorded {
   events += 1;
   return {
     event_id: `e${events}`,

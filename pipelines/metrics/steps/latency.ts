@@ -13,7 +13,7 @@ import {
 } from './sketch.ts';
 
 /** The type of events that are calls of a tenant's API: `{"duration_ms": 12.5, …}` is their payload. */
-export const API_CALL = 'api.call';
+export const API_CALL = 'api.called';
 
 /** One call. */
 export interface ApiCall {
