@@ -1,5 +1,6 @@
+import { DELAY_GAMMA } from '../sinks/clickhouse/rollups.ts';
 import type { Chart } from './chart.ts';
-import { inRange, MAX_SERIES, OF_TENANT, stepOf } from './sql.ts';
+import { inRange, MAX_SERIES, OF_TENANT, percentilesSql, stepOf } from './sql.ts';
 
 /** What tenants send. */
 export const activityCharts: readonly Chart[] = [
@@ -38,12 +39,13 @@ GROUP BY time, series ORDER BY time, series`,
   {
     id: 'events-by-source',
     title: 'Events by source',
-    description: 'Events by where they came from: a webhook, or a table.',
+    description:
+      'Events by where they came from: a webhook, or a table. By the minute at the finest.',
     unit: 'count',
     kind: 'lines',
-    sql: `SELECT ${stepOf('occurred_at')} AS time, source AS series, count() AS value
-FROM events
-WHERE ${OF_TENANT} AND ${inRange('occurred_at')}
+    sql: `SELECT ${stepOf('minute', 60)} AS time, source AS series, sum(events) AS value
+FROM events_by_minute
+WHERE ${OF_TENANT} AND ${inRange('minute')}
 GROUP BY time, series ORDER BY time, series`,
   },
   {
@@ -52,25 +54,27 @@ GROUP BY time, series ORDER BY time, series`,
     description: 'The 15 types with the most events.',
     unit: 'count',
     kind: 'bars',
-    sql: `SELECT event_type AS label, count() AS value
-FROM events
-WHERE ${OF_TENANT} AND ${inRange('occurred_at')}
+    sql: `SELECT event_type AS label, sum(events) AS value
+FROM events_by_minute
+WHERE ${OF_TENANT} AND ${inRange('minute')}
 GROUP BY label ORDER BY value DESC, label LIMIT 15`,
   },
   {
     id: 'arrival-delay',
     title: 'Delay of arrival',
-    description: 'From when an event occurred, as its sender says, to when Reachflow had it.',
+    description:
+      'From when an event occurred, as its sender says, to when Reachflow had it; within 1 % of the exact percentile.',
     unit: 'ms',
     kind: 'lines',
     sql: `SELECT time, point.1 AS series, point.2 AS value
 FROM (
-  SELECT ${stepOf('occurred_at')} AS time,
-    quantilesTDigest(0.5, 0.95, 0.99)(dateDiff('millisecond', occurred_at, received_at)) AS q
-  FROM events
-  WHERE ${OF_TENANT} AND ${inRange('occurred_at')}
-  GROUP BY time)
-ARRAY JOIN [('P50', q[1]), ('P95', q[2]), ('P99', q[3])] AS point
+  SELECT time, arrayCumSum(sketch.2) AS below, below[-1] AS events, sketch.1 AS bins
+  FROM (
+    SELECT ${stepOf('minute', 60)} AS time, sumMap(delay) AS sketch
+    FROM event_delay_by_minute
+    WHERE ${OF_TENANT} AND ${inRange('minute')}
+    GROUP BY time))
+${percentilesSql({ gamma: DELAY_GAMMA, count: 'events', zeros: '0', bins: 'bins', below: 'below' })}
 ORDER BY time, series`,
   },
   {

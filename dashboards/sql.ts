@@ -15,3 +15,33 @@ export function inRange(column: string): string {
 export function stepOf(column: string, leastSeconds = 1): string {
   return `toStartOfInterval(${column}, toIntervalSecond(greatest({step:UInt32}, ${leastSeconds})))`;
 }
+
+/** The length of a step in minutes. @param leastSeconds as that of `stepOf`. */
+export function stepMinutes(leastSeconds: number): string {
+  return `(greatest({step:UInt32}, ${leastSeconds}) / 60)`;
+}
+
+/** How a query reads percentiles of merged sketches. */
+export interface SketchSql {
+  /** Ratio of the ends of a bin. */
+  readonly gamma: number;
+  /** Expressions: how many values, how many of them are 0, the other bins, and their counts, cumulated. */
+  readonly count: string;
+  readonly zeros: string;
+  readonly bins: string;
+  readonly below: string;
+}
+
+/** A percentile of a sketch: of n values the one at rank q (n - 1), as DDSketch has it. @param quantile from 0 to 1. */
+export function percentileSql(quantile: number, sketch: SketchSql): string {
+  const { gamma, count, zeros, bins, below } = sketch;
+  const rank = `${quantile} * (${count} - 1)`;
+  const bin = `${bins}[arrayFirstIndex(n -> n > ${rank} - ${zeros}, ${below})]`;
+  return `if(${rank} < ${zeros}, 0., pow(${gamma}, ${bin}) * ${2 / (1 + gamma)})`;
+}
+
+/** The rows of the three percentiles that charts have. */
+export function percentilesSql(sketch: SketchSql): string {
+  const points = [50, 95, 99].map((p) => `('P${p}', ${percentileSql(p / 100, sketch)})`);
+  return `ARRAY JOIN [${points.join(',\n  ')}] AS point`;
+}

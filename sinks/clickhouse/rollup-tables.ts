@@ -31,7 +31,7 @@ const ABANDONED_SECONDS = 120;
 const BUILD_SETTINGS = {
   max_partitions_per_insert_block: '0',
   send_progress_in_http_headers: '1',
-  http_headers_progress_interval_ms: '10000',
+  http_headers_progress_interval_ms: '30000',
 } as const;
 
 const BUILDING = 'is being made';
