@@ -16,6 +16,7 @@ const PEERS = ['kafka-streams', 'flink'] as const;
 
 interface Options {
   readonly records?: number;
+  readonly events?: number;
   readonly warmUp?: number;
   readonly runs?: number;
   readonly seed: number;
@@ -59,7 +60,7 @@ async function contestantsFor(scenario: Scenario, options: Options): Promise<Con
 
 async function run(scenario: Scenario, options: Options): Promise<void> {
   const { partitions, stackDir, seed, keys, threads, store, group, emit } = options;
-  const records = options.records ?? scenario.defaults.records;
+  const records = options.records ?? options.events ?? scenario.defaults.records;
   const warmUp = options.warmUp ?? scenario.defaults.warmUp;
   const runs = options.runs ?? scenario.defaults.runs ?? RUNS;
   const contestants = await contestantsFor(scenario, options);
@@ -90,6 +91,7 @@ for (const scenario of scenarios) {
     .command(scenario.name)
     .description(scenario.summary)
     .option('--records <n>', `records of a run (default: ${scenario.defaults.records})`, count)
+    .option('--events <n>', 'the same as --records', count)
     .option('--warm-up <n>', `records before that (default: ${scenario.defaults.warmUp})`, count)
     .option(
       '--runs <n>',

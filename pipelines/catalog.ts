@@ -6,6 +6,7 @@ import { contactsPipeline } from './contacts/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
 import { identityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
+import { metricsPipeline } from './metrics/topology.ts';
 import { scoringPipeline } from './scoring/topology.ts';
 
 /** Every pipeline, by explicit listing: add yours here. */
@@ -15,6 +16,7 @@ export const pipelines: readonly Topology[] = [
   eventsPipeline,
   identityPipeline,
   ledgerPipeline,
+  metricsPipeline,
   scoringPipeline,
 ];
 

@@ -1,6 +1,7 @@
 import type { StoreName, StoreSpec } from './stores.ts';
 import type {
   AlertRaised,
+  ApiLatency,
   CdcPublicCompaniesEnvelope,
   CdcPublicContactsEnvelope,
   CdcPublicEventsEnvelope,
@@ -14,6 +15,10 @@ import type {
   ContactObserved,
   ContactScored,
   ContactUnified,
+  ContactVelocity,
+  EnrichmentCompleted,
+  EnrichmentRate,
+  ErrorRate,
   EventRecorded,
   FileImportChanged,
   FileRowReceived,
@@ -125,6 +130,26 @@ function ledger<V>(schema: string, table: string, comment: string): TypedTopicSp
 /** That a golden record was created, updated, merged or deleted. */
 function contactChange(): TypedTopicSpec<ContactChanged> {
   return topic({ key: 'contact id', schema: 'contact-changed', partitions: 100, part: 'identity' });
+}
+
+/** What tenants did in windows of event time: a row per tenant and window, corrected by late data. */
+function metric<V>(schema: string, table: string, comment: string): TypedTopicSpec<V> {
+  return topic<V>({
+    key: 'tenant',
+    schema,
+    partitions: 50,
+    part: 'metrics',
+    store: {
+      table,
+      comment,
+      stores: ['clickhouse'],
+      kind: 'upsert',
+      key: ['tenant_id', 'window_start'],
+      deletes: false,
+      version: 'version',
+      lowCardinality: ['tenant_id'],
+    },
+  });
 }
 
 /** A webhook body may have 5 MB; the record around it needs a little more. */
@@ -241,6 +266,32 @@ export const topics = {
       lowCardinality: ['tenant_id'],
     },
   }),
+  'enrichment.completed': topic<EnrichmentCompleted>({
+    key: 'contact id',
+    schema: 'enrichment-completed',
+    partitions: 50,
+    part: 'enrichment',
+  }),
+  'metric.contact.velocity': metric<ContactVelocity>(
+    'contact-velocity',
+    'contact_velocity',
+    'Golden contacts created, updated and deleted per tenant and minute.',
+  ),
+  'metric.enrichment.rate': metric<EnrichmentRate>(
+    'enrichment-rate',
+    'enrichment_rate',
+    'Enrichments and what came of them per tenant and hour.',
+  ),
+  'metric.api.latency': metric<ApiLatency>(
+    'api-latency',
+    'api_latency',
+    'Durations of API calls per tenant and minute.',
+  ),
+  'metric.error.rate': metric<ErrorRate>(
+    'error-rate',
+    'error_rate',
+    'Webhooks received and rejected per tenant and five minutes.',
+  ),
   'alert.raised': topic<AlertRaised>({
     key: 'tenant, or what the alert is about',
     schema: 'alert-raised',

@@ -340,6 +340,20 @@ export interface ContactUnified {
   version: bigint;
 }
 
+/** An enrichment of a contact by one provider is over. */
+export interface EnrichmentCompleted {
+  tenant_id: string;
+  contact_id: string;
+  provider: string;
+  /** found, not_found or failed. */
+  outcome: string;
+  /** Answered without a call. */
+  cached: boolean;
+  /** Of the call, 0 when cached. */
+  duration_ms: number;
+  completed_at: number;
+}
+
 /** One valid, deduplicated event, from a webhook or from the events table. */
 export interface EventRecorded {
   event_id: string;
@@ -431,6 +445,82 @@ export interface LedgerTeller {
   branch_id: string;
   balance: number;
   /** The LSN of the change. */
+  version: bigint;
+}
+
+/** How long the API calls of one tenant took in one minute, as quantiles and as the mergeable sketch that they are read from (DDSketch). Emitted on each update: the newest version of a window counts. */
+export interface ApiLatency {
+  tenant_id: string;
+  window_start: number;
+  window_end: number;
+  /** Calls. */
+  count: number;
+  /** ms; a relative error of 1 % at most, as that of the others. */
+  p50: number;
+  /** ms. */
+  p95: number;
+  /** ms. */
+  p99: number;
+  /** Calls that took no time at all (0.001 ms at most). */
+  zeros: number;
+  /** The sketch's bins, ascending: bin k holds durations from g^(k-1) to g^k ms, g = 1.01 / 0.99. */
+  bins: number[];
+  /** Calls in each of the bins. */
+  bin_counts: number[];
+  /** Grows with every update of the window. */
+  version: bigint;
+}
+
+/** Golden contacts of one tenant that changed in one minute. Emitted on each update: the newest version of a window counts. */
+export interface ContactVelocity {
+  tenant_id: string;
+  window_start: number;
+  window_end: number;
+  /** Contacts that were not there before. */
+  created: number;
+  /** New versions of contacts that were. */
+  updated: number;
+  /** Contacts that are there no more. */
+  deleted: number;
+  /** created + updated: golden records written. */
+  count: number;
+  /** Grows with every update of the window. */
+  version: bigint;
+}
+
+/** Enrichments of one tenant that completed in one hour. Emitted on each update: the newest version of a window counts. */
+export interface EnrichmentRate {
+  tenant_id: string;
+  window_start: number;
+  window_end: number;
+  /** Enrichments that completed, whatever came of them. */
+  total: number;
+  /** Those that found something: the successes. */
+  found: number;
+  /** Those whose provider knows nothing of the contact. */
+  not_found: number;
+  /** Those that no provider answered. */
+  failed: number;
+  /** Those answered without a call. */
+  cached: number;
+  /** found / total. */
+  rate: number;
+  /** Grows with every update of the window. */
+  version: bigint;
+}
+
+/** What of the webhooks of one tenant was rejected in five minutes. Emitted on each update: the newest version of a window counts. */
+export interface ErrorRate {
+  tenant_id: string;
+  window_start: number;
+  window_end: number;
+  /** Webhooks received, each once. */
+  total: number;
+  /** Those that validation rejected. */
+  errors: number;
+  /** errors / total. */
+  rate: number;
+  /** Grows with every update of the window. */
   version: bigint;
 }
 

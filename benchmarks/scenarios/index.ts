@@ -1,4 +1,5 @@
 import { cdc } from '../cdc/cdc.ts';
+import { dashboards } from '../dashboards/dashboards.ts';
 import type { Scenario } from '../harness/scenario.ts';
 import { contacts } from '../identity/contacts.ts';
 import { clickhouseSink } from '../sinks/clickhouse.ts';
@@ -25,4 +26,5 @@ export const scenarios: readonly Scenario[] = [
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
   ...[webhooks, surge],
   ...[subscriptions, socket],
+  dashboards,
 ];

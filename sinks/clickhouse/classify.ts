@@ -96,6 +96,11 @@ export function isTableChanged(error: unknown): boolean {
   return error instanceof ClickHouseError && TABLE_CODES.has(error.code);
 }
 
+/** Does the error say that there is a table of that name already (57 TABLE_ALREADY_EXISTS)? */
+export function isTableThere(error: unknown): boolean {
+  return error instanceof ClickHouseError && error.code === '57';
+}
+
 /** May the error be due to how much was sent at once? */
 export function isTooLarge(error: unknown): boolean {
   return error instanceof ClickHouseError && SIZE_CODES.has(error.code);

@@ -89,9 +89,24 @@ export class ClickhouseSession {
     this.#insertSettings = settings;
   }
 
-  /** Runs a statement. @throws ClickHouseError, or what the connection threw. */
-  async command(query: string): Promise<void> {
-    await this.#client.command({ query });
+  /**
+   * Runs a statement.
+   * @param options.queryId names it among the server's processes. @param options.settings of the statement.
+   * @throws ClickHouseError, or what the connection threw.
+   */
+  async command(
+    query: string,
+    options: {
+      readonly queryId?: string;
+      readonly settings?: Readonly<Record<string, string>>;
+    } = {},
+  ): Promise<void> {
+    const { queryId, settings = {} } = options;
+    await this.#client.command({
+      query,
+      clickhouse_settings: settings,
+      ...(queryId === undefined ? {} : { query_id: queryId }),
+    });
   }
 
   /** The rows that a query answers with. @throws as `command`. */

@@ -16,6 +16,8 @@ import type { ClickhouseConfig } from './config.ts';
 import { compileEncoder, type EncodedBatch, type TableEncoder } from './encode.ts';
 import { type FoundTable, planTable } from './evolution.ts';
 import { checkDeduplication } from './guard.ts';
+import { BUILD_TIMEOUT_MS, ensureRollups } from './rollup-tables.ts';
+import { rollups } from './rollups.ts';
 import { ClickhouseSession } from './session.ts';
 import { clickhouseTables, qualified, type Table } from './tables.ts';
 import { batchToken, partToken } from './token.ts';
@@ -48,6 +50,7 @@ class ClickhouseSink implements Sink {
   readonly topics: readonly string[];
   readonly limits: SinkLimits;
   readonly writers: number;
+  readonly #config: ClickhouseConfig;
   readonly #session: ClickhouseSession;
   readonly #database: string;
   readonly #tables: ReadonlyMap<string, Table>;
@@ -59,6 +62,7 @@ class ClickhouseSink implements Sink {
   readonly #tooLarge = new Map<string, number>();
 
   constructor(config: ClickhouseConfig, tables: ReadonlyMap<string, Table>) {
+    this.#config = config;
     this.#tables = tables;
     this.topics = [...tables.keys()];
     this.limits = {
@@ -79,6 +83,7 @@ class ClickhouseSink implements Sink {
       );
       for (const [topic, table] of this.#tables) {
         await this.#evolve(table);
+        await this.#sumUp(topic, table);
         await checkDeduplication(this.#session, { database: this.#database, name: table.name });
         await this.#compile(topic, table);
       }
@@ -174,6 +179,18 @@ class ClickhouseSink implements Sink {
       );
     }
     for (const statement of statements) await this.#session.command(statement);
+  }
+
+  /** Makes the roll-ups of a table, by a session that waits for as long as that takes. */
+  async #sumUp(topic: string, table: Table): Promise<void> {
+    const wanted = rollups.filter((rollup) => rollup.topic === topic);
+    if (wanted.length === 0) return;
+    const session = new ClickhouseSession({ ...this.#config, requestTimeoutMs: BUILD_TIMEOUT_MS });
+    try {
+      await ensureRollups(session, this.#database, table.name, wanted);
+    } finally {
+      await session.close();
+    }
   }
 
   async #compile(topic: string, table: Table): Promise<TableEncoder> {
