@@ -26,7 +26,7 @@ function clientOf({ url, username, password }: ClickhouseConfig, database?: stri
     password,
     request_timeout: 600_000,
     log: { level: ClickHouseLogLevel.OFF },
-    clickhouse_settings: { max_partitions_per_insert_block: 0 },
+    clickhouse_settings: { max_partitions_per_insert_block: '0' },
     ...(database === undefined ? {} : { database }),
   });
 }
