@@ -1,11 +1,7 @@
-import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
-import {
-  describeGroups,
-  type GroupMemberStatus,
-  type GroupStatus,
-} from '../runtime/kafka/admin.ts';
-import type { KafkaClient } from '../runtime/kafka/client.ts';
-import { type GroupPosition, groupPositions, type WatchedGroup } from '../runtime/kafka/stats.ts';
+import { sinkGroup } from '../delivery/sink-runner.ts';
+import { describeGroups, type GroupMemberStatus, type GroupStatus } from '../kafka/admin.ts';
+import type { KafkaClient } from '../kafka/client.ts';
+import { type GroupPosition, groupPositions, type WatchedGroup } from '../kafka/stats.ts';
 import {
   announcedUrl,
   type ProcessIdentity,
@@ -14,7 +10,7 @@ import {
   type SinkStatus,
   type TaskStatus,
   type WorkerStatus,
-} from '../runtime/observability/process-status.ts';
+} from './process-status.ts';
 
 /** How far a group is on one partition of a topic. */
 export interface InputPosition {
