@@ -34,6 +34,8 @@ function data(tasks: TaskRow[], more: Partial<StatusData> = {}): StatusData {
     at: NOW,
     groups: [{ group: 'events.webhooks', state: 'Stable', tasks }],
     processes: [],
+    sinks: [],
+    connectors: [],
     unreachable: [],
     ...more,
   };

@@ -4,6 +4,7 @@ import type { KafkaClient } from '../kafka/client.ts';
 import { type GroupPosition, groupPositions, type WatchedGroup } from '../kafka/stats.ts';
 import {
   announcedUrl,
+  type ConnectorState,
   type ProcessIdentity,
   type ProcessReport,
   processReportSchema,
@@ -60,6 +61,9 @@ export interface StatusData {
   readonly at: number;
   readonly groups: readonly GroupRows[];
   readonly processes: readonly ProcessRow[];
+  /** Of every process. */
+  readonly sinks: readonly SinkStatus[];
+  readonly connectors: readonly ConnectorState[];
   /** Processes that did not answer. */
   readonly unreachable: readonly string[];
 }
@@ -112,6 +116,8 @@ export async function readStatus(source: StatusSource): Promise<StatusData> {
       ...{ url, phase },
       ...(own === undefined ? {} : { workers: own }),
     })),
+    sinks: reports.flatMap(({ report }) => report.sinks),
+    connectors: reports.flatMap(({ report }) => report.connectors),
     unreachable: answers.flatMap(({ url, report }) => (report === undefined ? [url] : [])),
   };
 }
