@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Chart } from '../../dashboards/chart.ts';
 import { problemOf } from '../../runtime/http/problem.ts';
 import { tenantFor, type Viewer } from '../access.ts';
+import { newestEvent } from '../charts/newest.ts';
 import { ask, type Question } from '../charts/polls.ts';
 import { ranges } from '../charts/ranges.ts';
 import { notFound, queryInvalid } from '../problems.ts';
@@ -42,7 +43,7 @@ export const chartRoutes: AddRoutes = (app, context) => {
   app.get<{ Params: { id: string } }>('/api/charts/:id', async (request) => {
     const { charts: _all, ...about } = questionOf(viewerOf(request), request.query);
     const { id } = request.params;
-    const chart = deps.charts.find((own) => own.id === id);
+    const chart = [newestEvent, ...deps.charts].find((own) => own.id === id);
     if (chart === undefined) throw notFound('such chart', 'GET /api/session lists them.');
     return ask(warehouse, { chart, ...about });
   });
@@ -71,7 +72,7 @@ function questionOf(viewer: Viewer, query: unknown) {
 }
 
 function chartsOf(all: readonly Chart[], ids: string | undefined): readonly Chart[] {
-  if (ids === undefined) return all;
+  if (ids === undefined) return [newestEvent, ...all];
   const wanted = new Set(ids.split(','));
-  return all.filter(({ id }) => wanted.has(id));
+  return [newestEvent, ...all].filter(({ id }) => wanted.has(id));
 }

@@ -86,7 +86,8 @@ export function chosen(choice: LetterChoice): {
     const isMeant = (letter: ReadLetter) => letter.text('fingerprint') === choice.fingerprint;
     return { select: async (letters) => letters.filter(isMeant), dlqs: undefined };
   }
-  const nameOf = (dlq: string, partition: number, offset: string) => `${dlq}/${partition}@${offset}`;
+  const nameOf = (dlq: string, partition: number, offset: string) =>
+    `${dlq}/${partition}@${offset}`;
   const places = new Set(
     choice.letters.map(({ dlq, partition, offset }) => nameOf(dlq, partition, offset)),
   );
