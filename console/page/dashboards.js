@@ -58,7 +58,7 @@ class Card {
     const heading = `chart-${info.id}`;
     this.element = h(
       'section',
-      { class: `card ${info.kind}`, 'aria-labelledby': heading, 'data-chart': info.id },
+      { class: `card kind-${info.kind}`, 'aria-labelledby': heading, 'data-chart': info.id },
       h(
         'header',
         {},

@@ -80,6 +80,17 @@ export function onAxis(value, unit) {
   return unit === 'ratio' ? percent.format(value) : short(value);
 }
 
+const minutes = new Intl.DateTimeFormat(LOCALE, { timeStyle: 'short' });
+const days = new Intl.DateTimeFormat(LOCALE, { day: 'numeric', month: 'short' });
+
+/** On a time axis. @param {number} ms @param {number} every seconds between two of them */
+export function tick(ms, every) {
+  const date = new Date(ms);
+  if (every < 60) return clock.format(date);
+  const isMidnight = date.getHours() === 0 && date.getMinutes() === 0;
+  return every >= 86_400 || isMidnight ? days.format(date) : minutes.format(date);
+}
+
 const isUtc = new Date().getTimezoneOffset() === 0;
 
 /** The UTC clock beside a local one. @param {Date} date */

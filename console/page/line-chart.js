@@ -1,5 +1,5 @@
 import { h } from './dom.js';
-import { inUnit, onAxis, time } from './format.js';
+import { inUnit, onAxis, tick, time } from './format.js';
 
 /**
  * @typedef {object} Lines
@@ -40,9 +40,12 @@ export function linesOf(rows, bounds, unit) {
   const step = stepOf(at, bounds.step);
   const first = Math.ceil(bounds.from / 1_000 / step) * step;
   const times = [];
-  for (let t = Math.min(first, at[0] ?? first); t * 1_000 < bounds.to; t += step) times.push(t);
+  const isCount = unit === 'count' || unit === 'per minute';
+  // The step that is under way has counted only a part: it would look like a fall.
+  const end = bounds.to / 1_000 - (isCount ? step : 0);
+  for (let t = Math.min(first, at[0] ?? first); t < end; t += step) times.push(t);
   const place = new Map(times.map((t, i) => [t, i]));
-  const empty = unit === 'count' || unit === 'per minute' ? 0 : null;
+  const empty = isCount ? 0 : null;
   /** @type {Map<string, (number | null)[]>} */
   const series = new Map();
   for (const [i, row] of rows.entries()) {
@@ -52,7 +55,13 @@ export function linesOf(rows, bounds, unit) {
     const index = place.get(at[i] ?? 0);
     if (index !== undefined) values[index] = row[2] === null ? null : Number(row[2]);
   }
-  return { times, names: [...series.keys()], values: [...series.values()], step };
+  // By name: a series keeps its colour when rows come in another order.
+  const sorted = [...series].sort(([a], [b]) => (a < b ? -1 : 1));
+  return {
+    ...{ times, step },
+    names: sorted.map(([name]) => name),
+    values: sorted.map(([, values]) => values),
+  };
 }
 
 /** @param {string} name */
@@ -126,7 +135,19 @@ export class LineChart {
         scales: { x: { time: true, auto: false }, y: { auto: false } },
         padding: [8, 8, 0, 0],
         axes: [
-          { ...axis, size: 26, gap: 4, space: 64 },
+          {
+            ...axis,
+            size: 24,
+            gap: 4,
+            space: 72,
+            values: (
+              /** @type {any} */ _plot,
+              /** @type {number[]} */ ticks,
+              /** @type {number} */ _axis,
+              /** @type {number} */ _space,
+              /** @type {number} */ every,
+            ) => ticks.map((at) => tick(at * 1_000, every)),
+          },
           {
             ...axis,
             size: 54,
@@ -174,8 +195,7 @@ export class LineChart {
     const isAt = at !== null && at !== undefined && at < times.length;
     for (const [i, figure] of this.#figures.entries()) {
       const own = values[i] ?? [];
-      // The newest step is still being filled: the one before it is whole.
-      const value = isAt ? own[at] : (own.at(-2) ?? own.at(-1));
+      const value = isAt ? own[at] : own.findLast((known) => known !== null);
       figure.textContent = inUnit(value, this.#unit);
     }
     const when = this.#legend.lastElementChild;

@@ -14,6 +14,9 @@ const HEALTH = /** @type {Record<string, string>} */ ({
   trouble: 'in trouble',
 });
 const STORE_HEIGHT = 20;
+/** As console/pipelines/graph.ts leaves room for. */
+const STORES_SHOWN = 4;
+const MORE = '';
 const PADDING = 12;
 /** Average width of a letter, px, to cut what would not fit. */
 const LETTER = 7.1;
@@ -56,6 +59,8 @@ class Box {
     this.#node = node;
     const { x, y, width, height, kind, title, subtitle, stores } = node;
     const inner = width - 2 * PADDING;
+    const isLong = stores.length > STORES_SHOWN;
+    const shown = isLong ? [...stores.slice(0, STORES_SHOWN - 1), MORE] : stores;
     const isTopic = kind === 'topic';
     const line = (/** @type {number} */ at, /** @type {string} */ name) =>
       s('text', { x: PADDING, y: at, class: name });
@@ -87,8 +92,8 @@ class Box {
           )
         : null,
       ...this.#lines,
-      ...stores.map((/** @type {string} */ store, /** @type {number} */ i) => {
-        const at = height - (stores.length - i) * STORE_HEIGHT + 8;
+      ...shown.map((/** @type {string} */ store, /** @type {number} */ i) => {
+        const at = height - (shown.length - i) * STORE_HEIGHT + 8;
         const figure = s('text', {
           x: width - PADDING,
           y: at,
@@ -100,7 +105,7 @@ class Box {
           'g',
           {},
           s('line', { x1: PADDING, x2: width - PADDING, y1: at - 14, y2: at - 14, class: 'rule' }),
-          s('text', { x: PADDING, y: at, class: 'store' }, `▤ ${cut(store, inner - 130)}`),
+          s('text', { x: PADDING, y: at, class: 'store' }, store === MORE ? `${stores.length - STORES_SHOWN + 1} more stores` : `▤ ${cut(store, inner - 96)}`),
           figure,
         );
       }),
@@ -117,6 +122,7 @@ class Box {
     const lines = linesOf(kind, figures);
     for (const [i, line] of this.#lines.entries()) setText(line, lines[i] ?? '');
     for (const [name, element] of this.#stores) {
+      if (name === MORE) continue;
       const own = figures?.stores?.[name];
       setText(element, own === undefined ? '–' : `${count(own.entries)} · ${bytes(own.bytes)}`);
     }

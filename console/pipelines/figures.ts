@@ -1,7 +1,8 @@
 import { sinkGroup } from '../../runtime/delivery/sink-runner.ts';
 import type { TaskStatus } from '../../runtime/observability/process-status.ts';
 import type { GroupRows, StatusData } from '../../runtime/observability/status-data.ts';
-import { groupOf, type Topology } from '../../runtime/topology/graph.ts';
+import { groupOf, sourcesOf, type Topology } from '../../runtime/topology/graph.ts';
+import { dlqOf } from '../../schemas/topics.ts';
 import type { Parts } from './graph.ts';
 import { Rates } from './rates.ts';
 
@@ -44,7 +45,7 @@ export class FigureMaker {
     this.#parts = parts;
   }
 
-  /** @param letters in the dead letter queues, by consumer. */
+  /** @param letters in the dead letter queues, by their names. */
   figures(status: StatusData, letters: ReadonlyMap<string, number>): Figures {
     const { connectors, pipelines, sinks } = this.#parts;
     const { at } = status;
@@ -57,7 +58,8 @@ export class FigureMaker {
     };
     for (const { name } of connectors) nodes[`connector:${name}`] = connectorFigures(status, name);
     for (const pipeline of pipelines) {
-      for (const { name } of pipeline.subTopologies) {
+      for (const sub of pipeline.subTopologies) {
+        const { name } = sub;
         const group = groupOf(pipeline.name, name);
         const rows = status.groups.find((of) => of.group === group);
         const tasks = tasksOf(rows);
@@ -65,11 +67,13 @@ export class FigureMaker {
         nodes[`task:${group}`] = {
           ...groupFigures(rows, at),
           rate: rate(`task:${group}`, tasks.length === 0 ? undefined : taken),
-          letters: letters.get(pipeline.name) ?? 0,
+          letters: sum(
+            sourcesOf(sub).map(({ topic }) => letters.get(dlqOf(topic, pipeline.name)) ?? 0),
+          ),
         };
       }
     }
-    for (const { name } of sinks) {
+    for (const { name, topics } of sinks) {
       const own = status.sinks.filter((sink) => sink.name === name);
       const delivered = own.length === 0 ? undefined : sum(own.map((sink) => sink.delivered));
       nodes[`sink:${name}`] = {
@@ -78,7 +82,7 @@ export class FigureMaker {
           at,
         ),
         rate: rate(`sink:${name}`, delivered),
-        letters: letters.get(name) ?? 0,
+        letters: sum(topics.map((topic) => letters.get(dlqOf(topic, name)) ?? 0)),
       };
     }
     for (const [topic, total] of this.#topicTotals(status)) {

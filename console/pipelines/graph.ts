@@ -53,10 +53,12 @@ type Edge = Omit<PlacedEdge, 'points'>;
 const SIZES: Readonly<Record<NodeKind, { readonly width: number; readonly height: number }>> = {
   connector: { width: 150, height: 52 },
   topic: { width: 206, height: 46 },
-  task: { width: 236, height: 92 },
+  task: { width: 268, height: 92 },
   sink: { width: 176, height: 92 },
 };
 const STORE_HEIGHT = 20;
+/** Stores that a box has room for; with more, one line less says how many there are. */
+const STORES_SHOWN = 4;
 const SPACING = { nodesep: 18, ranksep: 56, edgesep: 12, marginx: 12, marginy: 12 };
 
 /** Connectors, topics, sub-topologies and sinks of an installation, laid out from left to right in layers. */
@@ -67,7 +69,7 @@ export function placedGraph(parts: Parts): PlacedGraph {
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { id, kind, stores } of nodes) {
     const { width, height } = SIZES[kind];
-    graph.setNode(id, { width, height: height + stores.length * STORE_HEIGHT });
+    graph.setNode(id, { width, height: height + Math.min(stores.length, STORES_SHOWN) * STORE_HEIGHT });
   }
   for (const { from, to } of edges) graph.setEdge(from, to);
   dagre.layout(graph);

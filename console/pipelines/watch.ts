@@ -88,12 +88,11 @@ export class PipelineWatch {
   }
 }
 
-/** By consumer: a queue is named `<topic>.<consumer>.dlq`. */
+/** By queue. */
 async function letterCounts(client: KafkaClient): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   for (const { dlq, from, to } of await dlqStretches(client, await dlqTopics(client))) {
-    const consumer = dlq.split('.').at(-2) ?? '';
-    counts.set(consumer, (counts.get(consumer) ?? 0) + Number(to - from));
+    counts.set(dlq, (counts.get(dlq) ?? 0) + Number(to - from));
   }
   return counts;
 }
