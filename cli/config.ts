@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
+import { consoleConfigSchema } from '../console/config.ts';
 import { connectorConfigSections } from '../connectors/registry.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
@@ -25,6 +26,7 @@ export const appConfigSchema = z.strictObject({
   ...connectorConfigSections,
   claimCheck: claimCheckConfigSchema,
   subscriptions: subscriptionsConfigSchema,
+  console: consoleConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,

@@ -4,6 +4,7 @@ import { checkpointCommand } from './commands/checkpoint.ts';
 import { claimCheckCommand } from './commands/claim-check.ts';
 import { configCommand } from './commands/config.ts';
 import { connectorsCommand } from './commands/connectors.ts';
+import { consoleCommand } from './commands/console.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
 import { importCommand } from './commands/import.ts';
@@ -24,6 +25,7 @@ const commands: readonly (() => Command)[] = [
   runCommand,
   importCommand,
   statusCommand,
+  consoleCommand,
   () => topologyCommand(pipelines),
   connectorsCommand,
   dlqCommand,
@@ -47,6 +49,7 @@ Examples:
                                       rows of a file into a topic, each exactly once
   reachflow topology events           the steps, topics and stores of a pipeline
   reachflow connectors status         change data capture: tasks, slots, snapshots
+  reachflow console                   charts, pipelines and dead letters as a page
   reachflow dlq list                  what could not be delivered, and why
   reachflow dlq redrive FINGERPRINT   send it back, once what was wrong is mended
   reachflow schemas check             what a changed schema means, before it is rolled out

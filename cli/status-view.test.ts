@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import type { StatusData, TaskRow } from './status-data.ts';
+import type { StatusData, TaskRow } from '../runtime/observability/status-data.ts';
 import { age, bar, compact, isRunning, ranges, statusView } from './status-view.ts';
 
 const NOW = Date.UTC(2026, 0, 2);
@@ -34,6 +34,8 @@ function data(tasks: TaskRow[], more: Partial<StatusData> = {}): StatusData {
     at: NOW,
     groups: [{ group: 'events.webhooks', state: 'Stable', tasks }],
     processes: [],
+    sinks: [],
+    connectors: [],
     unreachable: [],
     ...more,
   };

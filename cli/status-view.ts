@@ -1,5 +1,10 @@
+import type {
+  GroupRows,
+  ProcessRow,
+  StatusData,
+  TaskRow,
+} from '../runtime/observability/status-data.ts';
 import { styled, table } from './output.ts';
-import type { GroupRows, ProcessRow, StatusData, TaskRow } from './status-data.ts';
 
 const BAR_CELLS = 8;
 /** Eighths of a cell. */

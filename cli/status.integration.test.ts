@@ -14,9 +14,9 @@ import {
   startObservability,
 } from '../runtime/observability/observability.ts';
 import { announce, type TaskStatus } from '../runtime/observability/process-status.ts';
+import { readStatus } from '../runtime/observability/status-data.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
 import { eventually, kafkaFixture } from '../tests/support/kafka.ts';
-import { readStatus } from './status-data.ts';
 import { isRunning, statusView } from './status-view.ts';
 
 const GROUPS = [

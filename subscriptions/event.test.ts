@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { tenantOf, toEvent, withCursor } from './event.ts';
+import { tenantOf } from '../schemas/tenant.ts';
+import { toEvent, withCursor } from './event.ts';
 import { RecentEvents } from './recent.ts';
 
 function event(partition: number, offset: number, cursor = `c${offset}`) {

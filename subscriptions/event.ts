@@ -1,6 +1,7 @@
 import type { KafkaRecord } from '../runtime/kafka/record.ts';
 import type { TopicCodec } from '../schemas/codec.ts';
 import type { Payloads } from '../schemas/payloads.ts';
+import { tenantOf } from '../schemas/tenant.ts';
 import type { TopicName } from '../schemas/topics.ts';
 
 /** A record as subscribers get it: encoded once, however many there are. */
@@ -13,26 +14,6 @@ export interface SubscribedEvent {
   readonly cursor: string;
   /** The document, `cursor` first: UTF-8. */
   readonly json: Buffer;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function tenantIn(fields: unknown): string | undefined {
-  if (typeof fields !== 'object' || fields === null) return undefined;
-  const tenant = (fields as Fields)['tenant_id'];
-  return typeof tenant === 'string' ? tenant : undefined;
-}
-
-/**
- * Whose a value is: its `tenant_id`, or that of the row in Debezium's envelope. A change that takes a row from one tenant to
- * another shows both, so it is neither's.
- */
-export function tenantOf(value: unknown): string | undefined {
-  const own = tenantIn(value);
-  if (own !== undefined || typeof value !== 'object' || value === null) return own;
-  const { before, after } = value as Fields;
-  const tenants = [before, after].filter((row) => row != null).map(tenantIn);
-  return tenants.every((tenant) => tenant === tenants[0]) ? tenants[0] : undefined;
 }
 
 /** 64-bit numbers as text: JavaScript's, and most JSON parsers', are not exact beyond 2^53. */

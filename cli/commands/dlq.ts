@@ -1,8 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander';
+import type { Selection } from '../../runtime/letters/selection.ts';
 import { openDlqContext } from '../dlq/context.ts';
 import { list, show } from '../dlq/list.ts';
 import { drop, preview, redrive } from '../dlq/resolve.ts';
-import { parseSince, type Selection } from '../dlq/selection.ts';
+import { parseSince } from '../dlq/since.ts';
 
 interface FilterOptions {
   readonly topic?: string;

@@ -6,11 +6,11 @@ import { leaseCluster } from '../../runtime/kafka/cluster-lease.ts';
 import type { ObservabilityConfig } from '../../runtime/observability/config.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { localUrlOf } from '../../runtime/observability/server.ts';
+import { readStatus, type StatusSource } from '../../runtime/observability/status-data.ts';
 import { loadAppConfig } from '../config.ts';
 import { errorText } from '../errors.ts';
 import { line } from '../output.ts';
 import { kafkaOf, watchedGroups } from '../product.ts';
-import { readStatus, type StatusSource } from '../status-data.ts';
 import { statusView } from '../status-view.ts';
 
 interface CommandOptions {

@@ -1,6 +1,6 @@
 import type { LetterKind } from '../../runtime/delivery/letter-kinds.ts';
+import type { Selection } from '../../runtime/letters/selection.ts';
 import { note, table } from '../output.ts';
-import type { Selection } from './selection.ts';
 
 /** Kinds that are shown. */
 const MAX_SHOWN = 20;

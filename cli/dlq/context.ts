@@ -2,6 +2,7 @@ import { pipelines } from '../../pipelines/catalog.ts';
 import { dlqTopics } from '../../runtime/delivery/dlq-reader.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
+import type { GuardOptions } from '../../runtime/letters/guard.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { sinkNames } from '../../sinks/registry.ts';
@@ -38,16 +39,8 @@ export async function queuesOf(client: KafkaClient, topic: string | undefined): 
   });
 }
 
-/** Refuses to send where nobody reads. @throws ReachflowError `DLQ_CONSUMER_UNKNOWN`. */
-export function requireConsumer(consumer: string): void {
-  const known = [...pipelines.map(({ name }) => name), ...sinkNames];
-  if (known.includes(consumer)) return;
-  throw new ReachflowError(
-    `nobody reads what would be sent to ${consumer}: there is no such part`,
-    {
-      code: 'DLQ_CONSUMER_UNKNOWN',
-      domain: 'user',
-      hint: `Is it an old name? There are: ${known.join(', ')}. Drop its letters, or leave them to expire.`,
-    },
-  );
-}
+/** Who may get letters back: `guardedSelector` checks it. */
+export const consumers: Pick<GuardOptions, 'pipelines' | 'sinks'> = {
+  pipelines,
+  sinks: sinkNames,
+};

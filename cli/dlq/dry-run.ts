@@ -3,11 +3,11 @@ import { VERSION_HEADER } from '../../runtime/delivery/decode.ts';
 import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import type { Sink } from '../../runtime/delivery/sink.ts';
 import { errorMessage } from '../../runtime/errors.ts';
+import { decodeLetters, topicOf } from '../../runtime/letters/decode.ts';
 import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';
 import { sinksOf, type Topology } from '../../runtime/topology/graph.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { isTopicName, type TopicName, type TopicValue } from '../../schemas/topics.ts';
-import { decodeLetters, topicOf } from './decode.ts';
 import { type LoadedPatch, patchDecoded } from './patch.ts';
 
 /** What would become of a letter. */

@@ -3,12 +3,13 @@ import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import { isOpen } from '../../runtime/delivery/redrive-plan.ts';
 import { Resolutions } from '../../runtime/delivery/resolutions.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
+import { decodeLetters } from '../../runtime/letters/decode.ts';
+import { Collected, type FailureGroup } from '../../runtime/letters/groups.ts';
+import { letterData } from '../../runtime/letters/letter-data.ts';
+import { type Selection, selector } from '../../runtime/letters/selection.ts';
 import { line } from '../output.ts';
 import { type DlqContext, queuesOf } from './context.ts';
-import { decodeLetters } from './decode.ts';
-import { Collected, type FailureGroup } from './groups.ts';
-import { type Selection, selector } from './selection.ts';
-import { letterData, printGroups, printLetters, toJson } from './view.ts';
+import { printGroups, printLetters, toJson } from './view.ts';
 
 export interface ListCommand {
   readonly selection: Selection;

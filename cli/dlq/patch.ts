@@ -7,9 +7,9 @@ import type { DeadLetter } from '../../runtime/delivery/letter.ts';
 import type { PatchLetters } from '../../runtime/delivery/redrive.ts';
 import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
+import { decodeLetters } from '../../runtime/letters/decode.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { isTopicName, retryOf, type TopicName, type TopicValue } from '../../schemas/topics.ts';
-import { decodeLetters } from './decode.ts';
 
 /** A dead letter's record, for a patch. */
 export interface PatchedRecord<T extends TopicName> {

@@ -11,19 +11,19 @@ import {
   type SelectLetters,
 } from '../../runtime/delivery/redrive-plan.ts';
 import { Resolutions } from '../../runtime/delivery/resolutions.ts';
-import { ReachflowError } from '../../runtime/errors.ts';
+import { guardedSelector } from '../../runtime/letters/guard.ts';
+import { position } from '../../runtime/letters/letter-data.ts';
+import { type Selection, selector } from '../../runtime/letters/selection.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
-import { repeatedBefore } from '../../runtime/topology/paths.ts';
 import { createSinks } from '../../sinks/registry.ts';
 import { confirm } from '../confirm.ts';
 import { line, note, table } from '../output.ts';
 import { CONFIRM_HINT, isUnfiltered, showKinds } from './confirm.ts';
-import { type DlqContext, queuesOf, requireConsumer } from './context.ts';
+import { consumers, type DlqContext, queuesOf } from './context.ts';
 import { dryRun, type Prospect } from './dry-run.ts';
 import { type LoadedPatch, loadPatch, patchLetters } from './patch.ts';
 import { Progress } from './progress.ts';
-import { type Selection, selector } from './selection.ts';
-import { position, short, toJson } from './view.ts';
+import { short, toJson } from './view.ts';
 
 export interface RedriveCommand {
   readonly selection: Selection;
@@ -38,43 +38,12 @@ export interface RedriveCommand {
 /** Letters that a dry run tries, at most. */
 const MAX_TRIED = 1_000;
 
-/** A selection that also looks at what is sent where. */
-function guarded(select: SelectLetters, force: boolean): SelectLetters {
-  const checked = new Set<string>();
-  return async (letters) => {
-    const chosen = await select(letters);
-    for (const letter of chosen) {
-      const kind = letter.text('fingerprint');
-      if (checked.has(kind)) continue;
-      const consumer = letter.text('consumer');
-      requireConsumer(consumer);
-      if (!force) requireOnce(consumer, letter.text('step'));
-      checked.add(kind);
-    }
-    return chosen;
-  };
-}
-
-function requireOnce(consumer: string, failed: string): void {
-  const topology = pipelines.find(({ name }) => name === consumer);
-  const steps = topology === undefined ? [] : repeatedBefore(topology, failed);
-  if (steps.length === 0) return;
-  throw new ReachflowError(
-    `records that ${consumer}.${failed} gave up on would pass ${steps.join(', ')} a second time`,
-    {
-      code: 'REDRIVE_REPEATS_STATE',
-      domain: 'user',
-      hint: 'What those steps count or join would have it twice. Replay the topic instead, or use --force.',
-    },
-  );
-}
-
 /** `reachflow dlq redrive`. */
 export async function redrive(context: DlqContext, command: RedriveCommand): Promise<void> {
   const { client, codec } = context;
   const { selection, maxReplays, force } = command;
   const patch = command.patch === undefined ? undefined : await loadPatch(command.patch);
-  const select = guarded(selector(codec, selection), force);
+  const select = guardedSelector(selector(codec, selection), { ...consumers, force });
   const limit = force ? Number.POSITIVE_INFINITY : maxReplays;
   const plan = await planOf(context, selection, select, limit, true);
   tellLeftOut(plan, maxReplays);
@@ -161,7 +130,7 @@ export async function preview(
   const { selection, maxReplays, force } = command;
   const patch: LoadedPatch | undefined =
     command.patch === undefined ? undefined : await loadPatch(command.patch);
-  const select = guarded(selector(codec, selection), force);
+  const select = guardedSelector(selector(codec, selection), { ...consumers, force });
   const limit = force ? Number.POSITIVE_INFINITY : maxReplays;
   const letters: DeadLetter[] = [];
   let more = 0;

@@ -1,9 +1,9 @@
-import { DLQ_HEADER_PREFIX } from '../../runtime/delivery/dead-letter.ts';
 import type { DeadLetter } from '../../runtime/delivery/letter.ts';
+import type { DecodedLetter } from '../../runtime/letters/decode.ts';
+import type { FailureGroup } from '../../runtime/letters/groups.ts';
+import { position } from '../../runtime/letters/letter-data.ts';
+import { jsonValue } from '../../runtime/letters/where.ts';
 import { line, table } from '../output.ts';
-import type { DecodedLetter } from './decode.ts';
-import type { FailureGroup } from './groups.ts';
-import { jsonValue } from './where.ts';
 
 /** A time for people; empty for none. */
 export function time(ms: number): string {
@@ -16,11 +16,6 @@ export function time(ms: number): string {
 export function short(text: string, width: number): string {
   const flat = text.replace(/\s+/g, ' ');
   return flat.length <= width ? flat : `${flat.slice(0, width - 1)}…`;
-}
-
-/** Where the record of a letter was: `TOPIC[partition]@offset`. */
-export function position({ info }: DeadLetter): string {
-  return `${info.topic}[${info.partition}]@${info.offset}`;
 }
 
 /** @param keys of the samples, by group. */
@@ -64,35 +59,6 @@ export function printLetters(
       ]),
     ),
   );
-}
-
-/** A letter as one JSON object: with its failure, key, decoded value and other headers, and its bytes when asked. */
-export function letterData(
-  letter: DeadLetter,
-  decoded: DecodedLetter | undefined,
-  withBytes: boolean,
-): Record<string, unknown> {
-  const { dlq, dlqPartition, dlqOffset, info, record, resolution } = letter;
-  const own = Object.entries(record.headers).filter(
-    ([name]) => !name.startsWith(DLQ_HEADER_PREFIX),
-  );
-  return {
-    dlq,
-    dlqPartition,
-    dlqOffset: String(dlqOffset),
-    ...info,
-    ...(resolution === undefined ? {} : { resolution }),
-    key: decoded?.key ?? null,
-    valueBytes: record.value?.length ?? 0,
-    ...(decoded?.problem === undefined ? { value: decoded?.value } : { problem: decoded.problem }),
-    headers: Object.fromEntries(own.map(([name, value]) => [name, value.toString('utf8')])),
-    ...(withBytes
-      ? {
-          keyBase64: record.key?.toString('base64') ?? null,
-          valueBase64: record.value?.toString('base64') ?? null,
-        }
-      : {}),
-  };
 }
 
 /** @param indent 0 for one line. */

@@ -24,6 +24,7 @@ const LOOKED_AT = [
   'step',
   'code',
   'fingerprint',
+  'tenant',
   'truncated',
 ] as const;
 const NAMES = LOOKED_AT.map((name) => Buffer.from(DLQ_HEADER_PREFIX + name));

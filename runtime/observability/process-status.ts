@@ -51,6 +51,10 @@ const taskSchema = z.object({
   watermark: z.number().optional(),
   stateEntries: z.number().optional(),
   stateBytes: z.number().optional(),
+  /** The same, store by store. */
+  stores: z.array(z.object({ name: z.string(), entries: z.number(), bytes: z.number() })).optional(),
+  /** Records that each step got since the task was opened. */
+  steps: z.array(z.object({ step: z.string(), in: z.number() })).optional(),
   /** Offsets of the changelog that a restore has read, and is to read. */
   restore: z.object({ done: z.number(), total: z.number() }).optional(),
   /** The newest that is complete. */

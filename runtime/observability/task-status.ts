@@ -29,7 +29,7 @@ export function taskStatusOf(
     state: life,
     inputs: inputsOf(slot),
     restarts,
-    ...(task === undefined ? {} : { ...stateOf(task), ...asyncStepsOf(task) }),
+    ...(task === undefined ? {} : { ...stateOf(task), ...stepsOf(task), ...asyncStepsOf(task) }),
     ...(restore === undefined ? {} : { restore: { done: restore.done, total: restore.total } }),
     ...(kept === undefined ? {} : checkpointsOf(kept)),
     ...(failure === undefined
@@ -57,9 +57,14 @@ function stateOf({ watermark, state }: ObservedTask): Partial<TaskStatus> {
   return {
     stateEntries: stores.reduce((sum, { entries }) => sum + entries, 0),
     stateBytes: stores.reduce((sum, { bytes }) => sum + bytes, 0),
+    stores: stores.map(({ name, entries, bytes }) => ({ name, entries, bytes })),
     // -Infinity before the first record.
     ...(Number.isFinite(watermark) ? { watermark } : {}),
   };
+}
+
+function stepsOf({ counters }: ObservedTask): Partial<TaskStatus> {
+  return { steps: [...counters.steps].map(([step, { in: taken }]) => ({ step, in: taken })) };
 }
 
 function asyncStepsOf({ counters }: ObservedTask): Partial<TaskStatus> {

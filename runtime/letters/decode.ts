@@ -1,8 +1,8 @@
-import type { DeadLetter } from '../../runtime/delivery/letter.ts';
-import { errorMessage, ReachflowError } from '../../runtime/errors.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { Payloads } from '../../schemas/payloads.ts';
 import { isTopicName, type TopicName } from '../../schemas/topics.ts';
+import type { DeadLetter } from '../delivery/letter.ts';
+import { errorMessage, ReachflowError } from '../errors.ts';
 
 /** A letter's record, as far as it can be read. */
 export interface DecodedLetter {

@@ -1,20 +1,17 @@
-import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
-import {
-  describeGroups,
-  type GroupMemberStatus,
-  type GroupStatus,
-} from '../runtime/kafka/admin.ts';
-import type { KafkaClient } from '../runtime/kafka/client.ts';
-import { type GroupPosition, groupPositions, type WatchedGroup } from '../runtime/kafka/stats.ts';
+import { sinkGroup } from '../delivery/sink-runner.ts';
+import { describeGroups, type GroupMemberStatus, type GroupStatus } from '../kafka/admin.ts';
+import type { KafkaClient } from '../kafka/client.ts';
+import { type GroupPosition, groupPositions, type WatchedGroup } from '../kafka/stats.ts';
 import {
   announcedUrl,
+  type ConnectorState,
   type ProcessIdentity,
   type ProcessReport,
   processReportSchema,
   type SinkStatus,
   type TaskStatus,
   type WorkerStatus,
-} from '../runtime/observability/process-status.ts';
+} from './process-status.ts';
 
 /** How far a group is on one partition of a topic. */
 export interface InputPosition {
@@ -64,6 +61,9 @@ export interface StatusData {
   readonly at: number;
   readonly groups: readonly GroupRows[];
   readonly processes: readonly ProcessRow[];
+  /** Of every process. */
+  readonly sinks: readonly SinkStatus[];
+  readonly connectors: readonly ConnectorState[];
   /** Processes that did not answer. */
   readonly unreachable: readonly string[];
 }
@@ -116,6 +116,8 @@ export async function readStatus(source: StatusSource): Promise<StatusData> {
       ...{ url, phase },
       ...(own === undefined ? {} : { workers: own }),
     })),
+    sinks: reports.flatMap(({ report }) => report.sinks),
+    connectors: reports.flatMap(({ report }) => report.connectors),
     unreachable: answers.flatMap(({ url, report }) => (report === undefined ? [url] : [])),
   };
 }

@@ -1,7 +1,6 @@
-import { InvalidArgumentError } from 'commander';
-import type { ReadLetter } from '../../runtime/delivery/letter.ts';
-import type { SelectLetters } from '../../runtime/delivery/redrive-plan.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
+import type { ReadLetter } from '../delivery/letter.ts';
+import type { SelectLetters } from '../delivery/redrive-plan.ts';
 import { decodeLetters } from './decode.ts';
 import { parseAll } from './where.ts';
 
@@ -42,24 +41,4 @@ export function selector(codec: TopicCodec, selection: Selection): SelectLetters
       return condition({ key, value, headers: letter.record.headers });
     });
   };
-}
-
-const UNITS: Readonly<Record<string, number>> = {
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
-/** `90s`, `30m`, `2h`, `7d` ago, or a time as ISO 8601; ms since the epoch. */
-export function parseSince(text: string): number {
-  const [, amount, unit = ''] = /^(\d+)([smhd])$/.exec(text) ?? [];
-  if (amount !== undefined) return Date.now() - Number(amount) * (UNITS[unit] ?? 0);
-  const at = Date.parse(text);
-  if (!Number.isFinite(at)) {
-    throw new InvalidArgumentError(
-      'a span such as 30m, 2h or 7d, or a time such as 2026-11-21T08:00Z',
-    );
-  }
-  return at;
 }

@@ -1,4 +1,4 @@
-import type { DeadLetter, ReadLetter } from '../../runtime/delivery/letter.ts';
+import type { DeadLetter, ReadLetter } from '../delivery/letter.ts';
 
 /** Letters that failed alike. */
 export interface FailureGroup {

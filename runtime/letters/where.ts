@@ -1,4 +1,4 @@
-import { ReachflowError } from '../../runtime/errors.ts';
+import { ReachflowError } from '../errors.ts';
 
 /** What an expression looks at: fields of a decoded record, its key and headers. */
 export interface Readable {
