@@ -10,6 +10,7 @@ import { importCommand } from './commands/import.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
+import { searchCommand } from './commands/search.ts';
 import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
 import { topologyCommand } from './commands/topology.ts';
@@ -25,6 +26,7 @@ const commands: readonly (() => Command)[] = [
   () => topologyCommand(pipelines),
   connectorsCommand,
   dlqCommand,
+  searchCommand,
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
@@ -45,6 +47,8 @@ Examples:
   reachflow connectors status         change data capture: tasks, slots, snapshots
   reachflow dlq list                  what could not be delivered, and why
   reachflow dlq redrive FINGERPRINT   send it back, once what was wrong is mended
+  reachflow search 'ada lov' --tenant acme
+                                      contacts by name, company, e-mail, phone or tag
   reachflow schemas check             what a changed schema means, before it is rolled out
   reachflow prove --minutes 5         exactly once, by killing everything and counting
 

@@ -1,6 +1,7 @@
 import { cdc } from '../cdc/cdc.ts';
 import type { Scenario } from '../harness/scenario.ts';
 import { contacts } from '../identity/contacts.ts';
+import { search } from '../search/search.ts';
 import { clickhouseSink } from '../sinks/clickhouse.ts';
 import { elasticsearchSink } from '../sinks/elasticsearch.ts';
 import { sinkJdbc } from '../sinks/jdbc.ts';
@@ -25,4 +26,5 @@ export const scenarios: readonly Scenario[] = [
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
   ...[webhooks, surge],
   ...[subscriptions, socket],
+  search,
 ];
