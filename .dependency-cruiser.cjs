@@ -26,7 +26,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^runtime/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|subscriptions|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(connectors|pipelines|sinks|subscriptions|search|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
       },
     },
     {
@@ -35,7 +35,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^schemas/', pathNot: TEST },
       to: {
-        path: '^(runtime|connectors|pipelines|sinks|subscriptions|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|connectors|pipelines|sinks|subscriptions|search|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },
@@ -64,9 +64,9 @@ module.exports = {
       name: 'stages-meet-in-topics',
       comment: 'A connector, a pipeline and a sink know the topic between them, not each other.',
       severity: 'error',
-      from: { path: '^(connectors|pipelines|sinks|subscriptions)/', pathNot: TEST },
+      from: { path: '^(connectors|pipelines|sinks|subscriptions|search)/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|subscriptions)/',
+        path: '^(connectors|pipelines|sinks|subscriptions|search)/',
         pathNot: '^$1/',
       },
     },
@@ -75,7 +75,7 @@ module.exports = {
       comment:
         'Programs are put together from stages, and engines started for them, not the other way round.',
       severity: 'error',
-      from: { path: '^(connectors|pipelines|sinks|subscriptions)/', pathNot: TEST },
+      from: { path: '^(connectors|pipelines|sinks|subscriptions|search)/', pathNot: TEST },
       to: { path: '^(compose|cli|console|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
@@ -84,7 +84,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^compose/', pathNot: TEST },
       to: {
-        path: '^(runtime|schemas|connectors|pipelines|sinks|subscriptions|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|schemas|connectors|pipelines|sinks|subscriptions|search|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },

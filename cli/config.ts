@@ -15,6 +15,7 @@ import { ReachflowError } from '../runtime/errors.ts';
 import { kafkaConfigSchema, registryConfigSchema } from '../runtime/kafka/config.ts';
 import { logConfigSchema, observabilityConfigSchema } from '../runtime/observability/config.ts';
 import { stateConfigSchema } from '../runtime/state/config.ts';
+import { searchConfigSchema } from '../search/config.ts';
 import { sinkConfigSections } from '../sinks/registry.ts';
 import { subscriptionsConfigSchema } from '../subscriptions/config.ts';
 import { workersConfigSchema } from './workers/config.ts';
@@ -27,6 +28,7 @@ export const appConfigSchema = z.strictObject({
   claimCheck: claimCheckConfigSchema,
   subscriptions: subscriptionsConfigSchema,
   console: consoleConfigSchema,
+  search: searchConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,

@@ -12,6 +12,7 @@ import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
+import { searchCommand } from './commands/search.ts';
 import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
 import { tenantCommand } from './commands/tenant.ts';
@@ -29,6 +30,7 @@ const commands: readonly (() => Command)[] = [
   () => topologyCommand(pipelines),
   connectorsCommand,
   dlqCommand,
+  searchCommand,
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
@@ -52,6 +54,8 @@ Examples:
   reachflow console                   charts, pipelines and dead letters as a page
   reachflow dlq list                  what could not be delivered, and why
   reachflow dlq redrive FINGERPRINT   send it back, once what was wrong is mended
+  reachflow search 'ada lov' --tenant acme
+                                      contacts by name, company, e-mail, phone or tag
   reachflow schemas check             what a changed schema means, before it is rolled out
   reachflow prove --minutes 5         exactly once, by killing everything and counting
 

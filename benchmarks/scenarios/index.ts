@@ -3,6 +3,7 @@ import { dashboards } from '../dashboards/dashboards.ts';
 import type { Scenario } from '../harness/scenario.ts';
 import { contacts } from '../identity/contacts.ts';
 import { scoring } from '../scoring/scoring.ts';
+import { search } from '../search/search.ts';
 import { clickhouseSink } from '../sinks/clickhouse.ts';
 import { elasticsearchSink } from '../sinks/elasticsearch.ts';
 import { sinkJdbc } from '../sinks/jdbc.ts';
@@ -28,4 +29,5 @@ export const scenarios: readonly Scenario[] = [
   ...[webhooks, surge],
   ...[subscriptions, socket],
   dashboards,
+  search,
 ];
