@@ -10,9 +10,13 @@ import type {
   CdcPublicPgbenchTellersEnvelope,
   Contact,
   ContactChanged,
+  ContactEnriched,
   ContactHeldBack,
   ContactObserved,
   ContactUnified,
+  EnrichmentAnswered,
+  EnrichmentCompleted,
+  EnrichmentRequested,
   EventRecorded,
   FileImportChanged,
   FileRowReceived,
@@ -61,7 +65,7 @@ export interface TopicSpec {
 }
 
 /** Pipelines that run only where the configuration names them. */
-export const optionalParts = ['ledger', 'alerts', 'identity'] as const;
+export const optionalParts = ['ledger', 'alerts', 'identity', 'enrichment'] as const;
 export type OptionalPart = (typeof optionalParts)[number];
 
 /** Carries its value's type at compile time only. */
@@ -215,6 +219,46 @@ export const topics = {
     schema: 'contact-held-back',
     partitions: 50,
     part: 'identity',
+  }),
+  'enrichment.requested': topic<EnrichmentRequested>({
+    key: 'contact id',
+    schema: 'enrichment-requested',
+    partitions: 50,
+    retentionMs: DAY,
+    part: 'enrichment',
+  }),
+  // The journal, partitioned as the requests: a replay joins both (docs/adr/0022-journaled-enrichment.md).
+  'enrichment.answered': topic<EnrichmentAnswered>({
+    key: 'contact id',
+    schema: 'enrichment-answered',
+    partitions: 50,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+    part: 'enrichment',
+  }),
+  'enrichment.completed': topic<EnrichmentCompleted>({
+    key: 'contact id',
+    schema: 'enrichment-completed',
+    partitions: 50,
+    part: 'enrichment',
+  }),
+  'contact.enriched': topic<ContactEnriched>({
+    key: 'contact id',
+    schema: 'contact-enriched',
+    partitions: 100,
+    cleanup: 'compact',
+    retentionMs: FOREVER,
+    part: 'enrichment',
+    store: {
+      table: 'contact_enrichments',
+      comment: 'What providers and our own tables say of contacts, by contact id.',
+      stores: ['postgres', 'clickhouse'],
+      kind: 'upsert',
+      key: ['id'],
+      deletes: true,
+      version: 'version',
+      lowCardinality: ['tenant_id', 'industry', 'country', 'seniority', 'email_status'],
+    },
   }),
   'metric.tenant.count': topic<TenantCount>({
     key: 'tenant',
