@@ -6,6 +6,7 @@ import { configCommand } from './commands/config.ts';
 import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
+import { enrichmentCommand } from './commands/enrichment.ts';
 import { importCommand } from './commands/import.ts';
 import { proveCommand } from './commands/prove.ts';
 import { runCommand } from './commands/run.ts';
@@ -28,6 +29,7 @@ const commands: readonly (() => Command)[] = [
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
+  enrichmentCommand,
   proveCommand,
   configCommand,
 ];
