@@ -5,6 +5,7 @@ import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/s
 import { consoleConfigSchema } from '../console/config.ts';
 import { connectorConfigSections } from '../connectors/registry.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
+import { enrichmentConfigSchema } from '../pipelines/enrichment/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import { claimCheckConfigSchema } from '../runtime/claims/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
@@ -30,6 +31,7 @@ export const appConfigSchema = z.strictObject({
   console: consoleConfigSchema,
   search: searchConfigSchema,
   pipelines: pipelinesConfigSchema,
+  enrichment: enrichmentConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,
   checkpoint: checkpointConfigSchema,

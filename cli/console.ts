@@ -30,7 +30,7 @@ export function consoleOf(config: AppConfig, logger: Logger): Console {
     readStatus: () => readStatus(status),
     parts: {
       connectors: connectorTopics(config, logger, { client, codec }),
-      pipelines: activePipelines(config.pipelines),
+      pipelines: activePipelines(config),
       sinks: createSinks(config, { logger, parts: optional }).map(({ name, topics }) => ({
         name,
         topics,

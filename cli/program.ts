@@ -7,6 +7,7 @@ import { connectorsCommand } from './commands/connectors.ts';
 import { consoleCommand } from './commands/console.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
+import { enrichmentCommand } from './commands/enrichment.ts';
 import { importCommand } from './commands/import.ts';
 import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
@@ -36,6 +37,7 @@ const commands: readonly (() => Command)[] = [
   claimCheckCommand,
   modelCommand,
   tenantCommand,
+  enrichmentCommand,
   proveCommand,
   configCommand,
 ];

@@ -2,11 +2,13 @@
  * The scenario `scoring`, in a process of its own: features, score, encoding and state as in a task, with LMDB and epochs, but
  * without a broker. `node benchmarks/scoring/worker.ts --known 100000 --dir <directory>`; a line of JSON a phase.
  */
+
 import { parseArgs } from 'node:util';
 import { featureNames } from '../../pipelines/scoring/model/features.ts';
 import { modelToPublish, openModel, scoreOf } from '../../pipelines/scoring/model/scoring-model.ts';
 import { type ScoreInput, scoreStep } from '../../pipelines/scoring/steps/score.ts';
 import { leadModel } from '../../pipelines/scoring/testing/models.ts';
+import { NO_CALLS } from '../../runtime/operators/background-calls.ts';
 import { openBackend, storesOf, TaskState } from '../../runtime/state/contract.ts';
 import { MemoryCodec } from '../../runtime/testing/memory-codec.ts';
 import { contact } from '../../runtime/testing/samples.ts';
@@ -40,6 +42,7 @@ const processor = scoreStep.create({
   store: (spec) => state.store(spec),
   table: () => ({ get: () => model as never }),
   timers: { schedule: () => undefined, cancel: () => undefined },
+  calls: NO_CALLS,
   forward: (_key, value) => {
     scored += 1;
     if (value !== null) codec.encode('contact.scored', value);
@@ -65,7 +68,12 @@ function epoch(inputs: readonly (readonly [string, ScoreInput])[]): number {
   return (user + system) / 1e6;
 }
 
-function phase(name: string, known: number, size: number, make: (n: number) => [string, ScoreInput]) {
+function phase(
+  name: string,
+  known: number,
+  size: number,
+  make: (n: number) => [string, ScoreInput],
+) {
   const before = scored;
   let cpu = 0;
   for (let from = 0; from < size; from += EPOCH) {
@@ -85,7 +93,8 @@ function evaluate(): void {
   );
   let sum = 0;
   const before = process.cpuUsage();
-  for (let n = 0; n < EVALUATED; n += 1) sum += scoreOf(model, rows[n % rows.length] ?? new Float32Array());
+  for (let n = 0; n < EVALUATED; n += 1)
+    sum += scoreOf(model, rows[n % rows.length] ?? new Float32Array());
   const { user, system } = process.cpuUsage(before);
   const perCpuSecond = Math.round((EVALUATED * 1e6) / (user + system));
   const line = { phase: 'model alone', known: 0, scored: EVALUATED, perCpuSecond };
