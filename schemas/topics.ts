@@ -432,6 +432,9 @@ export function dlqOf(source: string, consumer: string): string {
 /** What was done with dead letters, by whom: which are redriven or dropped, and the audit of it. One partition, kept for ever. */
 export const DLQ_AUDIT_TOPIC = 'dlq.audit';
 
+/** Roots of the Merkle trees over topics' records, as they were when recorded: what `verify` proves against. One partition, compacted, kept for ever. */
+export const HISTORY_HEAD_TOPIC = 'history.head';
+
 /** How far each polled source is, by its name; compacted. Written in the transaction of the records. */
 export const POLL_POSITIONS_TOPIC = 'http-poll.positions';
 

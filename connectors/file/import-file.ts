@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { backoffMs } from '../../runtime/backoff.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { PositionedProducer } from '../../runtime/kafka/positioned-producer.ts';
-import { topicLimits } from '../../runtime/kafka/topic-limits.ts';
+import { topicLimits } from '../../runtime/kafka/topic-settings.ts';
 import { lockDirectory } from '../../runtime/state/directory-lock.ts';
 import { applyTopicPlan, planTopics } from '../../runtime/topic-plan.ts';
 import { type FileStamp, importIdOf, stampOf } from './identity.ts';

@@ -3,7 +3,7 @@ import { checkIn } from '../../runtime/claims/publisher.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { EpochProducer } from '../../runtime/kafka/epoch-producer.ts';
 import type { Publication } from '../../runtime/kafka/publisher.ts';
-import { topicLimits } from '../../runtime/kafka/topic-limits.ts';
+import { topicLimits } from '../../runtime/kafka/topic-settings.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import { POLL_POSITIONS_TOPIC } from '../../schemas/topics.ts';
 import { encodePosition, type Position, readPosition } from './position.ts';

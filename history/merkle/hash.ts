@@ -16,28 +16,28 @@ const node = Buffer.alloc(1 + 2 * HASH_BYTES);
 node[0] = NODE_PREFIX;
 
 /** Root of the tree without leaves: the hash of nothing. */
-export const EMPTY_ROOT: Hash = hash('sha256', '', 'latin1');
+export const EMPTY_ROOT: Hash = hash('sha256', '', 'binary');
 
 /** Hash of an inner node. */
 export function nodeHash(left: Hash, right: Hash): Hash {
-  node.latin1Write(left, 1);
-  node.latin1Write(right, 1 + HASH_BYTES);
-  return hash('sha256', node, 'latin1');
+  node.write(left, 1, 'latin1');
+  node.write(right, 1 + HASH_BYTES, 'latin1');
+  return hash('sha256', node, 'binary');
 }
 
 /** Hash of a leaf. @param prefixed `LEAF_PREFIX` and, behind it, the leaf's bytes. */
 export function leafHash(prefixed: Uint8Array): Hash {
-  return hash('sha256', prefixed, 'latin1');
+  return hash('sha256', prefixed, 'binary');
 }
 
 /** As people and JSON have it: 64 hex digits in lower case. */
 export function toHex(of: Hash): string {
-  return Buffer.from(of, 'latin1').toString('hex');
+  return Buffer.from(of, 'binary').toString('hex');
 }
 
 const HEX = /^[0-9a-f]{64}$/;
 
 /** Reads hex back; undefined where it is none. */
 export function fromHex(text: string): Hash | undefined {
-  return HEX.test(text) ? Buffer.from(text, 'hex').toString('latin1') : undefined;
+  return HEX.test(text) ? Buffer.from(text, 'hex').toString('binary') : undefined;
 }

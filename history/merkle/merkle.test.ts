@@ -47,7 +47,10 @@ function frontierOf(leaves: readonly Hash[]) {
 }
 
 function inclusion(leaves: readonly Hash[], index: number, from = 0): Hash[] {
-  const prover = new Prover(inclusionRanges(index, leaves.length), frontierOf(leaves.slice(0, from)));
+  const prover = new Prover(
+    inclusionRanges(index, leaves.length),
+    frontierOf(leaves.slice(0, from)),
+  );
   for (const leaf of leaves.slice(from)) prover.append(leaf);
   return prover.path();
 }
@@ -118,8 +121,12 @@ describe('trees of any size', () => {
         const root = mth(leaves);
         const leaf = leaves[index] ?? '';
         expect(verifyInclusion(leaf, { index, size, path }, root)).toBe(true);
-        expect(verifyInclusion(leafOf(Buffer.from('other')), { index, size, path }, root)).toBe(false);
-        expect(verifyInclusion(leaf, { index: (index + 1) % (size + 1), size, path }, root)).toBe(false);
+        expect(verifyInclusion(leafOf(Buffer.from('other')), { index, size, path }, root)).toBe(
+          false,
+        );
+        expect(verifyInclusion(leaf, { index: (index + 1) % (size + 1), size, path }, root)).toBe(
+          false,
+        );
         expect(verifyInclusion(leaf, { index, size, path: [...path, leaf] }, root)).toBe(false);
         if (path.length > 0)
           expect(verifyInclusion(leaf, { index, size, path: path.slice(1) }, root)).toBe(false);

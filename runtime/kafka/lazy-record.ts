@@ -78,6 +78,11 @@ export class LazyRecord implements KafkaRecord {
     return this.#end - this.#start;
   }
 
+  /** Key, value and headers as they are on the wire, copied to `at`, where there has to be room for `bytes`. */
+  copyWire(target: Buffer, at: number): void {
+    this.#buffer.copy(target, at, this.#start, this.#end);
+  }
+
   /** The record with bytes of its own, so that what was fetched with it can be let go. */
   copy(): LazyRecord {
     const own = Buffer.from(this.#buffer.subarray(this.#start, this.#end));

@@ -15,7 +15,7 @@ import { LazyRecord } from './lazy-record.ts';
 import { requestOffsets } from './partition-offsets.ts';
 import { CODE, isTransient } from './protocol-errors.ts';
 import type { KafkaRecord } from './record.ts';
-import type { FetchedRecords } from './record-batch-decoder.ts';
+import type { BatchSpan, FetchedRecords } from './record-batch-decoder.ts';
 
 export interface ReadPartitionOptions<R extends KafkaRecord = KafkaRecord> {
   /** Logical topic name. */
@@ -33,8 +33,13 @@ export interface ReadPartitionOptions<R extends KafkaRecord = KafkaRecord> {
    * Committed records, ascending, and where reading goes on behind them; called also without records, where there
    * are only markers and aborted transactions. The next call waits for the promise. What it throws ends the read.
    * The records' bytes are views of a fetch of several MB: copy what is kept for long.
+   * @param spans of the batches that they came in, whole, even where reading began or ends within one.
    */
-  readonly onRecords: (records: readonly R[], nextOffset: bigint) => void | Promise<void>;
+  readonly onRecords: (
+    records: readonly R[],
+    nextOffset: bigint,
+    spans: readonly BatchSpan[],
+  ) => void | Promise<void>;
   /** Ends the read, at once unless `onRecords` is at work. */
   readonly signal?: AbortSignal;
 }
@@ -77,20 +82,33 @@ export interface ReadChunkOptions {
   readonly maxBytes: number;
 }
 
+/** As `readChunk`, with records that are decoded as far as they are asked for. @throws as `readChunk`. */
+export function readChunkLazily(
+  client: KafkaClient,
+  options: ReadChunkOptions,
+): Promise<FetchedRecords<LazyRecord>> {
+  return readOnce(client, options, decodeLazily);
+}
+
 /**
  * One fetch of one partition, for who reads as fast as somebody else takes it: only committed transactions.
  * @returns the records, and where reading goes on; that is `from` where nothing is committed beyond it.
  * @throws ReachflowError as `readPartition`, without `READ_STALLED`.
  */
-export async function readChunk(
+export function readChunk(client: KafkaClient, options: ReadChunkOptions): Promise<FetchedRecords> {
+  return readOnce(client, options, decodeRecords);
+}
+
+async function readOnce<R>(
   client: KafkaClient,
   { topic, partition, from, maxBytes }: ReadChunkOptions,
-): Promise<FetchedRecords> {
+  decode: Decode<R>,
+): Promise<FetchedRecords<R>> {
   const { cluster, release } = leaseCluster(client);
   const position = { topic: client.physical(topic), partition, from };
   const limits = { maxWaitMs: 10, maxBytes, partitionMaxBytes: maxBytes };
   try {
-    return decodeRecords(await fetchFrom(cluster, position, limits));
+    return decode(await fetchFrom(cluster, position, limits));
   } catch (error) {
     if (error instanceof ReachflowError) throw error;
     throw kafkaUnavailable(`${topic}[${partition}] cannot be read`, error);
@@ -114,9 +132,9 @@ async function read<R extends KafkaRecord>(
   const { cluster, release } = leaseCluster(client);
   const source = { topic: client.physical(topic), partition };
   let handing = false;
-  const onRecords = async (records: readonly R[], nextOffset: bigint) => {
+  const onRecords: typeof options.onRecords = async (records, nextOffset, spans) => {
     handing = true;
-    await options.onRecords(records, nextOffset);
+    await options.onRecords(records, nextOffset, spans);
     handing = false;
   };
   try {
@@ -160,7 +178,7 @@ async function readStretch<R extends KafkaRecord>(
   const source = { topic, partition };
   let fetching = position < to ? fetchFrom(cluster, { ...source, from: position }) : undefined;
   while (fetching !== undefined) {
-    const { records, nextOffset } = decode(await unlessAborted(fetching, signal));
+    const { records, nextOffset, spans } = decode(await unlessAborted(fetching, signal));
     if (nextOffset === position) {
       if (performance.now() - movedAt > STALL_MS) throw stalled(topic, partition, position);
       fetching = fetchFrom(cluster, { ...source, from: position });
@@ -175,7 +193,7 @@ async function readStretch<R extends KafkaRecord>(
       fetching.catch(() => undefined);
     }
     while ((records.at(-1)?.offset ?? -1n) >= to) records.pop();
-    await onRecords(records, position < to ? position : to);
+    await onRecords(records, position < to ? position : to, spans);
   }
   return { nextOffset: from > to ? from : to };
 }

@@ -13,6 +13,21 @@ export interface FetchedRecords<R = KafkaRecord> {
   readonly records: R[];
   /** Behind the last whole batch, markers and dropped batches included; `from` when there is none. */
   readonly nextOffset: bigint;
+  /** What each batch holds, in order: to account for every offset. */
+  readonly spans: readonly BatchSpan[];
+}
+
+/**
+ * The offsets of one batch. A batch keeps those of records that compaction removed from it: it has fewer records than
+ * offsets then.
+ */
+export interface BatchSpan {
+  /** A transaction's marker, records of a transaction that was aborted, or committed records. */
+  readonly kind: 'marker' | 'aborted' | 'records';
+  readonly first: number;
+  readonly last: number;
+  /** Records that are still there. */
+  readonly count: number;
 }
 
 /** A batch's header; the fields that `dropAborted` looks at are named as KafkaJS names those of a message. */
@@ -62,15 +77,30 @@ export function decodeFetchedWith<R>(
 ): FetchedRecords<R> {
   const batches = readHeaders(fetched);
   const last = batches.at(-1);
-  if (last === undefined) return { records: [], nextOffset: from };
+  if (last === undefined) return { records: [], nextOffset: from, spans: [] };
   const next = BigInt(last.offset) + 1n;
   const records: R[] = [];
   const first = Number(from);
-  for (const batch of dropAborted({ messages: batches, abortedTransactions: aborted })) {
+  const kept = dropAborted({ messages: batches, abortedTransactions: aborted });
+  for (const batch of kept) {
     if (batch.isControlRecord || Number(batch.offset) < first) continue;
     readRecords(batch, first, records, make);
   }
-  return { records, nextOffset: next > from ? next : from };
+  return { records, nextOffset: next > from ? next : from, spans: spansOf(batches, kept) };
+}
+
+function spansOf(batches: readonly BatchHeader[], kept: readonly BatchHeader[]): BatchSpan[] {
+  let next = 0;
+  return batches.map((batch) => {
+    const isKept = kept[next] === batch;
+    if (isKept) next += 1;
+    return {
+      kind: batch.isControlRecord ? 'marker' : isKept ? 'records' : 'aborted',
+      first: batch.baseOffset,
+      last: Number(batch.offset),
+      count: batch.bytes.readInt32BE(57),
+    };
+  });
 }
 
 function readHeaders(fetched: Buffer): BatchHeader[] {
@@ -81,7 +111,8 @@ function readHeaders(fetched: Buffer): BatchHeader[] {
     if (end > fetched.length) break;
     const bytes = fetched.subarray(at, end);
     if (bytes[16] !== 2) throw corrupt(`a batch of version ${bytes[16]}`);
-    if (crc32c(bytes.subarray(21)) >>> 0 !== bytes.readUInt32BE(17)) throw corrupt('a checksum');
+    if (crc32c(bytes.subarray(21)) >>> 0 !== bytes.readUInt32BE(17))
+      throw corrupt(`the checksum of the batch at offset ${bytes.readBigInt64BE(0)}`);
     const baseOffset = Number(bytes.readBigInt64BE(0));
     const attributes = bytes.readInt16BE(21);
     const isControlRecord = (attributes & CONTROL) !== 0;

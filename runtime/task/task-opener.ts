@@ -6,7 +6,7 @@ import { committedOffsets, deleteRecordsBefore } from '../kafka/admin.ts';
 import type { KafkaClient } from '../kafka/client.ts';
 import { EpochProducer } from '../kafka/epoch-producer.ts';
 import { manyPartitionOffsets, type PartitionOffsets } from '../kafka/partition-offsets.ts';
-import { topicLimits } from '../kafka/topic-limits.ts';
+import { topicLimits } from '../kafka/topic-settings.ts';
 import { taskLogger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Tracing } from '../observability/tracing.ts';
