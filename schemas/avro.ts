@@ -47,6 +47,11 @@ export function plainType(text: string): avro.Type {
   return avro.Type.forSchema(JSON.parse(text));
 }
 
+/** A schema as JSON text, defaults and logical types included. */
+export function schemaTextOf(type: avro.Type): string {
+  return JSON.stringify(type.schema({ exportAttrs: true }));
+}
+
 /**
  * A resolver that reads `writer`'s bytes into the topic's reader type (Avro specification, Schema Resolution).
  * Record names are compared without their namespace: Debezium's carries the topic prefix.

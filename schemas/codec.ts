@@ -5,6 +5,7 @@ import {
   type Resolver,
   readerSchemaText,
   readerType,
+  schemaTextOf,
   type Type,
 } from './avro.ts';
 import {
@@ -253,6 +254,19 @@ export class TopicCodec {
     const payloads = await this.payloads(topic, values);
     if (payloads.failure !== undefined) throw payloads.failure;
     return payloads;
+  }
+
+  /**
+   * What values refer to that is kept beside the topic, in their order; `load` must have seen them. For who takes payloads to
+   * another place.
+   */
+  payloadRefs(topic: TopicName, values: readonly (Buffer | null)[]): (PayloadRef | undefined)[] {
+    return isClaimable(topic) ? values.map((value) => this.#refOf(topic, value)) : [];
+  }
+
+  /** The schema that an id of the registry stands for, as JSON text. @throws as `SchemaRegistryClient.writerType`. */
+  async schemaText(id: number): Promise<string> {
+    return schemaTextOf(await this.#registry.writerType(id));
   }
 
   /** What a value refers to; undefined, too, where it cannot be decoded: `decode` says so. */

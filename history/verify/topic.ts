@@ -1,7 +1,10 @@
 import { ReachflowError } from '../../runtime/errors.ts';
 import { topicPartitions } from '../../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
-import { manyPartitionOffsets, type PartitionOffsets } from '../../runtime/kafka/partition-offsets.ts';
+import {
+  manyPartitionOffsets,
+  type PartitionOffsets,
+} from '../../runtime/kafka/partition-offsets.ts';
 import { topicId, topicSetting } from '../../runtime/kafka/topic-settings.ts';
 import { type RecordedHeads, readHeads, recordHeads } from '../head-log.ts';
 import { type VerifyProgress, verifyPartition } from './partition.ts';
@@ -45,7 +48,10 @@ export interface VerifyTopicOptions {
   /** All by default. */
   readonly partitions?: readonly number[] | undefined;
   /** Of a partition: where to begin and to end; undefined is all that is there. */
-  readonly range?: (partition: number) => { readonly from?: bigint | undefined; readonly to?: bigint | undefined };
+  readonly range?: (partition: number) => {
+    readonly from?: bigint | undefined;
+    readonly to?: bigint | undefined;
+  };
   /** Records a new head where a partition is whole. */
   readonly record?: boolean;
   /** With `record`: reads only what came since the last head. */

@@ -59,7 +59,13 @@ describe('a topic', () => {
     const { heads } = await readHeads(client, TOPIC);
     expect(heads.map(({ frontier }) => frontier.size)).toEqual([first, first + second]);
     for (const offset of [0n, 30n, 110n]) {
-      const proof = await proveInclusion(client, { topic: TOPIC, partition: 0, offset, low: 0n, heads });
+      const proof = await proveInclusion(client, {
+        topic: TOPIC,
+        partition: 0,
+        offset,
+        low: 0n,
+        heads,
+      });
       const json = parseProof(JSON.parse(JSON.stringify(proof)));
       expect(checkProof(json)).toMatchObject({ holds: true, offset });
       const bytes = Buffer.from(json.leaf, 'base64');
@@ -67,7 +73,13 @@ describe('a topic', () => {
       expect(checkProof({ ...json, leaf: bytes.toString('base64') }).holds).toBe(false);
       expect(checkProof(json, '0'.repeat(64)).holds).toBe(false);
     }
-    const marker = proveInclusion(client, { topic: TOPIC, partition: 0, offset: 25n, low: 0n, heads });
+    const marker = proveInclusion(client, {
+      topic: TOPIC,
+      partition: 0,
+      offset: 25n,
+      low: 0n,
+      heads,
+    });
     await expect(marker).rejects.toMatchObject({ code: 'RECORD_NOT_FOUND' });
   });
 
@@ -79,11 +91,15 @@ describe('a topic', () => {
     const forged = { ...one, root: two.root, frontier: two.frontier };
     await recordHeads(client, [forged]);
     const found = await verifyTopic(client, { topic: TOPIC, partitions: [0] });
-    expect(found.partitions[0]?.faults).toMatchObject([{ code: 'HEAD_ALTERED', from: one.nextOffset }]);
+    expect(found.partitions[0]?.faults).toMatchObject([
+      { code: 'HEAD_ALTERED', from: one.nextOffset },
+    ]);
     // Altered in part.
     await recordHeads(client, [{ ...one, root: two.root }]);
     const again = await verifyTopic(client, { topic: TOPIC, partitions: [0] });
-    expect(again.partitions[0]?.faults).toMatchObject([{ code: 'HEAD_ALTERED', from: one.nextOffset }]);
+    expect(again.partitions[0]?.faults).toMatchObject([
+      { code: 'HEAD_ALTERED', from: one.nextOffset },
+    ]);
     await recordHeads(client, [one]);
     expect(isIntact(await verifyTopic(client, { topic: TOPIC }))).toBe(true);
   });
