@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { connectorConfigSections } from '../connectors/registry.ts';
+import { archiveConfigSchema } from '../history/archive/config.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import { claimCheckConfigSchema } from '../runtime/claims/config.ts';
@@ -24,6 +25,7 @@ export const appConfigSchema = z.strictObject({
   registry: registryConfigSchema,
   ...connectorConfigSections,
   claimCheck: claimCheckConfigSchema,
+  archive: archiveConfigSchema,
   subscriptions: subscriptionsConfigSchema,
   pipelines: pipelinesConfigSchema,
   delivery: deliveryConfigSchema,

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { pipelines } from '../pipelines/catalog.ts';
+import { archiveCommand } from './commands/archive.ts';
 import { checkpointCommand } from './commands/checkpoint.ts';
 import { claimCheckCommand } from './commands/claim-check.ts';
 import { configCommand } from './commands/config.ts';
@@ -15,6 +16,8 @@ import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
 import { tenantCommand } from './commands/tenant.ts';
 import { topologyCommand } from './commands/topology.ts';
+import { traceCommand } from './commands/trace.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { VERSION } from './version.ts';
 
 /** Every command. A new one: its file in `commands/`, and its line here. */
@@ -32,6 +35,9 @@ const commands: readonly (() => Command)[] = [
   claimCheckCommand,
   modelCommand,
   tenantCommand,
+  verifyCommand,
+  archiveCommand,
+  traceCommand,
   proveCommand,
   configCommand,
 ];
@@ -50,6 +56,10 @@ Examples:
   reachflow dlq list                  what could not be delivered, and why
   reachflow dlq redrive FINGERPRINT   send it back, once what was wrong is mended
   reachflow schemas check             what a changed schema means, before it is rolled out
+  reachflow verify event.recorded     that a topic is complete and unaltered
+  reachflow archive run event.recorded
+                                      keep records beyond the brokers' retention
+  reachflow trace KEY                 where a record came from, and what became of it
   reachflow prove --minutes 5         exactly once, by killing everything and counting
 
 Documentation: README.md and docs/ of the package. REACHFLOW_DEBUG=1 shows where an error came from.
