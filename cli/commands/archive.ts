@@ -1,6 +1,12 @@
 import { Command } from 'commander';
 import { archivePartition } from '../../history/archive/archiver.ts';
-import { archivedIds, archivedPartitions, archivedTopics, readManifest, segmentNames } from '../../history/archive/catalog.ts';
+import {
+  archivedIds,
+  archivedPartitions,
+  archivedTopics,
+  readManifest,
+  segmentNames,
+} from '../../history/archive/catalog.ts';
 import { pruneArchive } from '../../history/archive/prune.ts';
 import { type HistoryBatch, openHistory } from '../../history/archive/reader.ts';
 import { type ArchiveReport, verifyArchive } from '../../history/archive/verify.ts';
@@ -28,7 +34,13 @@ async function run(
   topic: string,
   options: CommonOptions & { readonly all?: boolean },
 ): Promise<void> {
-  const { client, codec, claims, archive: storage, config } = await openHistoryContext(options.config);
+  const {
+    client,
+    codec,
+    claims,
+    archive: storage,
+    config,
+  } = await openHistoryContext(options.config);
   const state = await topicState(client, topic);
   const deps = { client, codec, payloads: claims.reader, storage, config: config.archive };
   const { namespace } = client.config;
@@ -39,13 +51,19 @@ async function run(
     const done = await archivePartition(deps, {
       ...{ place, low, end, all: options.all === true },
       onSegment: (manifest) =>
-        line(`${topic}[${partition}] ${manifest.from}–${BigInt(manifest.to) - 1n}: ${manifest.records} records, ${formatBytes(manifest.bytes)} as ${formatBytes(manifest.log.bytes)}`),
+        line(
+          `${topic}[${partition}] ${manifest.from}–${BigInt(manifest.to) - 1n}: ${manifest.records} records, ${formatBytes(manifest.bytes)} as ${formatBytes(manifest.log.bytes)}`,
+        ),
     });
     segments += done.segments;
     if (done.lost !== undefined)
-      note(`${topic}[${partition}]: offsets ${done.lost.from} to ${done.lost.to - 1n} were deleted before they were archived`);
+      note(
+        `${topic}[${partition}]: offsets ${done.lost.from} to ${done.lost.to - 1n} were deleted before they were archived`,
+      );
     if (done.missingClaims > 0)
-      note(`${topic}[${partition}]: ${done.missingClaims} payloads were gone before they were archived`);
+      note(
+        `${topic}[${partition}]: ${done.missingClaims} payloads were gone before they were archived`,
+      );
   }
   line(`${segments} segments were archived to ${storage.location}.`);
   process.exit(0);
@@ -57,24 +75,44 @@ async function listSegments(topic: string | undefined, options: CommonOptions): 
   const rows: string[][] = [];
   for (const name of topic === undefined ? await archivedTopics(storage, namespace) : [topic]) {
     for (const topicId of await archivedIds(storage, namespace, name)) {
-      for (const partition of await archivedPartitions(storage, { namespace, topic: name, topicId })) {
+      for (const partition of await archivedPartitions(storage, {
+        namespace,
+        topic: name,
+        topicId,
+      })) {
         const place = { namespace, topic: name, topicId, partition };
         for (const segment of await segmentNames(storage, place)) {
           const manifest = await readManifest(storage, place, segment);
           if (options.json === true) line(JSON.stringify(manifest));
           else {
-            const times = [manifest.minTimestamp, manifest.maxTimestamp].map((ms) => new Date(ms).toISOString());
-            rows.push([`${name}[${partition}]`, `${manifest.from}–${BigInt(manifest.to) - 1n}`, String(manifest.records), formatBytes(manifest.log.bytes), times.join(' – ')]);
+            const times = [manifest.minTimestamp, manifest.maxTimestamp].map((ms) =>
+              new Date(ms).toISOString(),
+            );
+            rows.push([
+              `${name}[${partition}]`,
+              `${manifest.from}–${BigInt(manifest.to) - 1n}`,
+              String(manifest.records),
+              formatBytes(manifest.log.bytes),
+              times.join(' – '),
+            ]);
           }
         }
       }
     }
   }
-  if (options.json !== true) line(rows.length === 0 ? 'The archive has nothing of it.' : table(['partition', 'offsets', 'records', 'stored', 'times'], rows));
+  if (options.json !== true)
+    line(
+      rows.length === 0
+        ? 'The archive has nothing of it.'
+        : table(['partition', 'offsets', 'records', 'stored', 'times'], rows),
+    );
   process.exit(0);
 }
 
-async function verify(topic: string, options: CommonOptions & { readonly offline?: boolean }): Promise<void> {
+async function verify(
+  topic: string,
+  options: CommonOptions & { readonly offline?: boolean },
+): Promise<void> {
   const { client, archive: storage } = await openHistoryContext(options.config);
   const { namespace } = client.config;
   const { heads } = options.offline === true ? { heads: [] } : await readHeads(client, topic);
@@ -98,7 +136,11 @@ async function verify(topic: string, options: CommonOptions & { readonly offline
 
 async function fetchRecords(
   topic: string,
-  options: CommonOptions & { readonly partition: number; readonly from?: bigint; readonly to?: bigint },
+  options: CommonOptions & {
+    readonly partition: number;
+    readonly from?: bigint;
+    readonly to?: bigint;
+  },
 ): Promise<void> {
   const { client, archive: storage, claims, config } = await openHistoryContext(options.config);
   const reader = await openHistory({ client, storage, topic });
@@ -106,40 +148,70 @@ async function fetchRecords(
   const codec = new TopicCodec(registry, client.physical, reader.payloads(claims.reader));
   const range = await reader.range(options.partition);
   const [from, to] = [options.from ?? range.from, options.to ?? range.to];
-  for await (const batch of reader.read(options.partition, from, to)) await printBatch(codec, topic, batch);
+  for await (const batch of reader.read(options.partition, from, to))
+    await printBatch(codec, topic, batch);
   process.exit(0);
 }
 
-async function printBatch(codec: TopicCodec, topic: string, { records }: HistoryBatch): Promise<void> {
+async function printBatch(
+  codec: TopicCodec,
+  topic: string,
+  { records }: HistoryBatch,
+): Promise<void> {
   const values = records.map(({ value }) => value);
   const isKnown = isTopicName(topic);
-  if (isKnown) await codec.load(topic, values, records.map(({ key }) => key));
+  if (isKnown)
+    await codec.load(
+      topic,
+      values,
+      records.map(({ key }) => key),
+    );
   const payloads = isKnown ? await codec.allPayloads(topic, values) : undefined;
   for (const { offset, timestamp, key, value, headers } of records) {
-    const decoded = isKnown && value !== null ? codec.decode(topic, value, payloads) : (value?.toString('base64') ?? null);
+    const decoded =
+      isKnown && value !== null
+        ? codec.decode(topic, value, payloads)
+        : (value?.toString('base64') ?? null);
     const names = isKnown ? codec.decodeKey(topic, key) : (key?.toString('base64') ?? null);
-    const texts = Object.fromEntries(Object.entries(headers).map(([name, bytes]) => [name, bytes.toString('utf8')]));
+    const texts = Object.fromEntries(
+      Object.entries(headers).map(([name, bytes]) => [name, bytes.toString('utf8')]),
+    );
     const text = `${JSON.stringify({ offset: String(offset), timestamp, key: names, value: decoded, headers: texts }, jsonValue)}\n`;
-    if (!process.stdout.write(text)) await new Promise((resolve) => process.stdout.once('drain', resolve));
+    if (!process.stdout.write(text))
+      await new Promise((resolve) => process.stdout.once('drain', resolve));
   }
 }
 
-async function prune(topic: string, options: CommonOptions & { readonly dryRun?: boolean }): Promise<void> {
-  const { client, archive: storage, config }: HistoryContext = await openHistoryContext(options.config);
+async function prune(
+  topic: string,
+  options: CommonOptions & { readonly dryRun?: boolean },
+): Promise<void> {
+  const {
+    client,
+    archive: storage,
+    config,
+  }: HistoryContext = await openHistoryContext(options.config);
   const { namespace } = client.config;
   const { retentionDays } = config.archive;
   let [segments, orphans, bytes] = [0, 0, 0];
   for (const topicId of await archivedIds(storage, namespace, topic)) {
     for (const partition of await archivedPartitions(storage, { namespace, topic, topicId })) {
       const place = { namespace, topic, topicId, partition };
-      const pruned = await pruneArchive(storage, { place, retentionDays, now: Date.now(), dryRun: options.dryRun === true });
+      const pruned = await pruneArchive(storage, {
+        place,
+        retentionDays,
+        now: Date.now(),
+        dryRun: options.dryRun === true,
+      });
       segments += pruned.segments;
       orphans += pruned.orphans;
       bytes += pruned.bytes;
     }
   }
   const what = options.dryRun === true ? 'would be removed' : 'removed';
-  line(`${segments} segments and ${orphans} objects of killed runs ${what}: ${formatBytes(bytes)}.`);
+  line(
+    `${segments} segments and ${orphans} objects of killed runs ${what}: ${formatBytes(bytes)}.`,
+  );
   process.exit(0);
 }
 
@@ -151,7 +223,9 @@ function withCommon(command: Command): Command {
 
 /** `reachflow archive`. */
 export function archiveCommand(): Command {
-  const command = new Command('archive').description("records of topics, kept beyond the brokers' retention");
+  const command = new Command('archive').description(
+    "records of topics, kept beyond the brokers' retention",
+  );
   withCommon(command.command('run'))
     .description('archives what is new in a topic; started again it goes on where it ended')
     .argument('<topic>', 'logical name')
@@ -163,7 +237,9 @@ export function archiveCommand(): Command {
     .option('--json', 'manifests, one a line')
     .action(listSegments);
   withCommon(command.command('verify'))
-    .description('every object against its hash, every record against the tree, segments against each other and the recorded heads')
+    .description(
+      'every object against its hash, every record against the tree, segments against each other and the recorded heads',
+    )
     .argument('<topic>', 'logical name')
     .option('--offline', 'without the heads that the brokers have')
     .option('--json', 'as JSON')

@@ -116,7 +116,9 @@ export function verifyCommand(): Command {
     .option('--from <where>', 'an offset, 30m, 2h, 7d or an ISO time', parseBound)
     .option('--to <where>', 'as --from', parseBound)
     .addOption(
-      new Option('--store <name>', 'only what this store was made from').choices(sinks.map(({ name }) => name)),
+      new Option('--store <name>', 'only what this store was made from').choices(
+        sinks.map(({ name }) => name),
+      ),
     )
     .option('--record', 'records the heads that are there now, where all is intact')
     .option('--new', 'with --record: reads only what came since the last head')

@@ -1,9 +1,9 @@
+import { openArchive } from '../../history/archive/open.ts';
 import type { CheckpointStorage } from '../../runtime/checkpoint/storage.ts';
 import type { Claims } from '../../runtime/claims/open.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
-import { openArchive } from '../../history/archive/open.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
 import { kafkaOf } from '../product.ts';
 

@@ -11,7 +11,10 @@ export function topicReportJson({ topic, partitions, broken, recorded }: TopicRe
     topic,
     recorded,
     broken,
-    partitions: partitions.map(({ head, ...report }) => ({ ...report, recordedTo: head?.nextOffset ?? null })),
+    partitions: partitions.map(({ head, ...report }) => ({
+      ...report,
+      recordedTo: head?.nextOffset ?? null,
+    })),
   };
 }
 
@@ -24,7 +27,8 @@ export function offsetsAsText(_name: string, value: unknown): unknown {
 export function printTopicReport(report: TopicReport): void {
   const shown = report.partitions.filter(({ end, low, faults }) => end > low || faults.length > 0);
   if (shown.length === 0) line(`${report.topic} has no records.`);
-  else line(table(['partition', 'offsets', 'records', 'bytes', 'proven', 'result'], shown.map(row)));
+  else
+    line(table(['partition', 'offsets', 'records', 'bytes', 'proven', 'result'], shown.map(row)));
   for (const partition of shown) printNotes(partition);
   for (const { key, problem } of report.broken)
     line(styled('red', `head ${key} is none: ${problem.split('\n')[0]}`));
@@ -41,7 +45,14 @@ function row(report: PartitionReport): string[] {
         : thinned.length > 0
           ? 'compacted'
           : 'not recorded';
-  return [String(partition), span({ from, to }), String(records), formatBytes(bytes), proven.map(span).join(' ') || '–', result];
+  return [
+    String(partition),
+    span({ from, to }),
+    String(records),
+    formatBytes(bytes),
+    proven.map(span).join(' ') || '–',
+    result,
+  ];
 }
 
 function printNotes(report: PartitionReport): void {
@@ -53,8 +64,12 @@ function printNotes(report: PartitionReport): void {
     [account.compacted + (report.isCompacted ? account.missing : 0), 'compacted away'],
   ].flatMap(([count, name]) => (count === 0 ? [] : [`${count} ${name}`]));
   if (gaps.length > 0) say(styled('dim', `offsets without a record: ${gaps.join(', ')}`));
-  if (expired !== undefined) say(`${span(expired)} was recorded and has expired: the archive may have it`);
-  for (const range of thinned) say(`${span(range)} was compacted since it was recorded: what is left cannot be proven as a whole`);
+  if (expired !== undefined)
+    say(`${span(expired)} was recorded and has expired: the archive may have it`);
+  for (const range of thinned)
+    say(
+      `${span(range)} was compacted since it was recorded: what is left cannot be proven as a whole`,
+    );
   for (const range of unrecorded) say(`${span(range)} is not recorded: --record records it`);
   for (const fault of faults) say(faultText(fault));
 }
@@ -79,8 +94,16 @@ export function printArchiveReport(topic: string, reports: readonly ArchiveRepor
     `${confirmed}`,
     faults.length === 0 ? styled('green', 'intact') : styled('red', `${faults.length} faults`),
   ]);
-  if (rows.length === 0) return line(`The archive has nothing of ${topic}.`);
-  line(table(['partition', 'offsets', 'segments', 'records', 'bytes', 'heads confirmed', 'result'], rows));
+  if (rows.length === 0) {
+    line(`The archive has nothing of ${topic}.`);
+    return;
+  }
+  line(
+    table(
+      ['partition', 'offsets', 'segments', 'records', 'bytes', 'heads confirmed', 'result'],
+      rows,
+    ),
+  );
   for (const { partition, faults } of reports)
     for (const fault of faults) line(`  [${partition}] ${faultText(fault)}`);
 }

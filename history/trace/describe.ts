@@ -18,11 +18,23 @@ export async function describe({ codec }: SearchDeps, hit: Hit): Promise<Describ
   const { offset, timestamp, headers } = record;
   await codec.load(base, [record.value], [record.key]);
   const value = decoded(() => (record.value === null ? null : decodeWithoutPayload(codec, hit)));
-  const kind = topic.endsWith('.dlq') ? 'dead letter' : topic.endsWith('.retry') ? 'retry' : 'record';
+  const kind = topic.endsWith('.dlq')
+    ? 'dead letter'
+    : topic.endsWith('.retry')
+      ? 'retry'
+      : 'record';
   const letter = kind === 'record' ? undefined : deadLetterInfo(record);
   const visit = {
-    ...{ id: `${topic}[${partition}]@${offset}`, topic, partition, offset, timestamp, kind } as const,
-    key: decoded(() => codec.decodeKey(base, record.key)) ?? `0x${record.key?.toString('hex') ?? ''}`,
+    ...({
+      id: `${topic}[${partition}]@${offset}`,
+      topic,
+      partition,
+      offset,
+      timestamp,
+      kind,
+    } as const),
+    key:
+      decoded(() => codec.decodeKey(base, record.key)) ?? `0x${record.key?.toString('hex') ?? ''}`,
     summary: summaryOf(value),
     traceId: extractTrace(headers)?.traceId,
     failure: letter === undefined ? undefined : failureOf(letter),
@@ -43,7 +55,14 @@ function decoded<T>(work: () => T): T | undefined {
   }
 }
 
-function failureOf({ consumer, step, code, message, attempts, replayCount }: DeadLetterInfo): Failure {
+function failureOf({
+  consumer,
+  step,
+  code,
+  message,
+  attempts,
+  replayCount,
+}: DeadLetterInfo): Failure {
   return { consumer, step, code, message, attempts, replays: replayCount, resolution: undefined };
 }
 
@@ -55,7 +74,9 @@ function summaryOf(value: unknown): Visit['summary'] {
   if (value === null) return null;
   if (typeof value !== 'object') return undefined;
   const fields = Object.entries(value as Record<string, unknown>).filter(
-    ([, field]) => ['string', 'number', 'bigint', 'boolean'].includes(typeof field) && String(field).length <= MAX_TEXT,
+    ([, field]) =>
+      ['string', 'number', 'bigint', 'boolean'].includes(typeof field) &&
+      String(field).length <= MAX_TEXT,
   );
   return Object.fromEntries(fields.slice(0, MAX_FIELDS));
 }

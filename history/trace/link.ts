@@ -11,13 +11,21 @@ export function originsOf(
   paths: readonly TopicPath[],
   query: string,
 ): Visit[] {
-  return visits.map((each) => ({ ...each.visit, from: each.letter === undefined ? madeFrom(each, visits, paths, query) : failedFrom(each) }));
+  return visits.map((each) => ({
+    ...each.visit,
+    from: each.letter === undefined ? madeFrom(each, visits, paths, query) : failedFrom(each),
+  }));
 }
 
 function failedFrom({ letter }: Described): Visit['from'] {
   if (letter === undefined || letter.topic === '') return undefined;
   const visit = `${letter.topic}[${letter.partition}]@${letter.offset}`;
-  return { visit, by: 'headers', pipeline: undefined, steps: letter.step === '' ? [] : [letter.step] };
+  return {
+    visit,
+    by: 'headers',
+    pipeline: undefined,
+    steps: letter.step === '' ? [] : [letter.step],
+  };
 }
 
 function madeFrom(
@@ -29,13 +37,14 @@ function madeFrom(
   const ways = paths.filter(({ to }) => to === hit.topic);
   const sources = visits.filter(
     (other) =>
-      other.visit.timestamp <= visit.timestamp &&
       other.visit.kind !== 'dead letter' &&
       ways.some(({ from }) => from === other.hit.base),
   );
   const isSame = mentions(value, query);
   const byId = isSame ? sources.findLast((other) => mentions(other.value, query)) : undefined;
-  const source = byId ?? sources.findLast((other) => other.visit.key === visit.key);
+  const source = byId ?? sources.findLast(
+      (other) => other.visit.key === visit.key && other.visit.timestamp <= visit.timestamp,
+    );
   const way = ways.find(({ from }) => from === source?.hit.base);
   if (source === undefined || way === undefined) return undefined;
   const by = byId === undefined ? 'key' : 'id';

@@ -14,7 +14,12 @@ export function traceMermaid({ visits, stores }: Trace): string {
   }
   for (const [i, { store, table, found, deleted, version, visit }] of stores.entries()) {
     if (!found) continue;
-    const text = [store, table, version === undefined ? '' : `version ${version}`, deleted ? 'deleted' : ''];
+    const text = [
+      store,
+      table,
+      version === undefined ? '' : `version ${version}`,
+      deleted ? 'deleted' : '',
+    ];
     lines.push(`  s${i}[("${safe(text.filter((part) => part !== '').join('<br/>'))}")]`);
     lines.push(`  ${names.get(visit)} --> s${i}`);
   }
@@ -24,7 +29,10 @@ export function traceMermaid({ visits, stores }: Trace): string {
 function box({ kind, topic, partition, offset, failure }: Visit): string {
   const place = `${topic}<br/>${partition}@${offset}`;
   if (kind === 'record') return `["${safe(place)}"]`;
-  const why = failure === undefined ? '' : `<br/>${failure.code}${failure.resolution === undefined ? '' : `, ${failure.resolution}`}`;
+  const why =
+    failure === undefined
+      ? ''
+      : `<br/>${failure.code}${failure.resolution === undefined ? '' : `, ${failure.resolution}`}`;
   return `{{"${safe(place + why)}"}}`;
 }
 

@@ -24,7 +24,8 @@ function pathsOf({ name: pipeline, subTopologies }: Topology): TopicPath[] {
       const from = node.source?.topic;
       if (from === undefined) continue;
       const stateful = sub.stateful ? sub : undefined;
-      for (const [to, steps] of walk(nodes, node)) paths.push({ pipeline, from, to, steps, stateful });
+      for (const [to, steps] of walk(nodes, node))
+        paths.push({ pipeline, from, to, steps, stateful });
     }
   }
   return paths;
@@ -34,7 +35,9 @@ function pathsOf({ name: pipeline, subTopologies }: Topology): TopicPath[] {
 function walk(nodes: readonly GraphNode[], source: GraphNode): Map<string, readonly string[]> {
   const found = new Map<string, readonly string[]>();
   const seen = new Set([source.name]);
-  let front: { readonly node: GraphNode; readonly steps: readonly string[] }[] = [{ node: source, steps: [] }];
+  let front: { readonly node: GraphNode; readonly steps: readonly string[] }[] = [
+    { node: source, steps: [] },
+  ];
   while (front.length > 0) {
     const next: typeof front = [];
     for (const { node, steps } of front) {

@@ -87,7 +87,11 @@ function partitionsOf({ base, partitions }: SearchedTopic, keys: SearchOptions['
   return [...new Set(keys.map((key) => partitionOfKey(key, partitions)))];
 }
 
-type Stretch = SearchedTopic & { readonly partition: number; readonly from: bigint; readonly to: bigint };
+type Stretch = SearchedTopic & {
+  readonly partition: number;
+  readonly from: bigint;
+  readonly to: bigint;
+};
 
 async function searchPartition(
   { client, codec }: SearchDeps,
@@ -108,7 +112,12 @@ async function searchPartition(
   await readPartitionLazily(client, {
     ...{ topic, partition, from, to },
     onRecords: async (records) => {
-      if (!isText && byKey) await codec.load(place.base, [], records.map(({ key }) => key));
+      if (!isText && byKey)
+        await codec.load(
+          place.base,
+          [],
+          records.map(({ key }) => key),
+        );
       for (const record of records) {
         into.records += 1;
         into.bytes += record.bytes;
@@ -120,7 +129,10 @@ async function searchPartition(
 }
 
 /** The topics of the map that the brokers have, each with its DLQs and retry topics. */
-export function searchedTopics(existing: ReadonlyMap<string, number>, filter = ''): SearchedTopic[] {
+export function searchedTopics(
+  existing: ReadonlyMap<string, number>,
+  filter = '',
+): SearchedTopic[] {
   return [...existing].flatMap(([topic, partitions]) => {
     if (!topic.includes(filter)) return [];
     const base = isTopicName(topic) ? topic : baseOf(topic);

@@ -47,7 +47,13 @@ export async function findStates(
       onRecords: (records) => {
         for (const { offset, value } of records) {
           if (value === null || found.length >= MAX_STATES) continue;
-          found.push(...changesIn(value, `${topic}[${partition}]@${offset}`, wanted).map((change) => ({ ...task, offset, ...change })));
+          found.push(
+            ...changesIn(value, `${topic}[${partition}]@${offset}`, wanted).map((change) => ({
+              ...task,
+              offset,
+              ...change,
+            })),
+          );
         }
       },
     });
@@ -64,7 +70,12 @@ function changesIn(value: Buffer, where: string, wanted: string): Change[] {
     if (!key.includes(wanted)) return;
     const name = segment.stores[store]?.name ?? '';
     const isDeleted = start < 0;
-    changes.push({ epoch: segment.epoch, store: name, change: isDeleted ? 'deleted' : 'set', bytes: isDeleted ? 0 : end - start });
+    changes.push({
+      epoch: segment.epoch,
+      store: name,
+      change: isDeleted ? 'deleted' : 'set',
+      bytes: isDeleted ? 0 : end - start,
+    });
   });
   return changes;
 }

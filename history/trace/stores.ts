@@ -98,7 +98,8 @@ function openClickhouse({ clickhouse }: SinkConfigs): Lookup {
       });
       const [row] = (await result.json()) as Record<string, unknown>[];
       const found = rowOf(row, spec, 'is_deleted');
-      const position = row === undefined ? undefined : `${row['_topic_partition']}@${row['_offset']}`;
+      const position =
+        row === undefined ? undefined : `${row['_topic_partition']}@${row['_offset']}`;
       return { ...found, position };
     },
     close: () => client.close(),
@@ -132,7 +133,11 @@ function openElasticsearch({ elasticsearch }: SinkConfigs): Lookup {
   };
 }
 
-function rowOf(row: Record<string, unknown> | undefined, spec: StoreSpec, deleted: string): FoundRow {
+function rowOf(
+  row: Record<string, unknown> | undefined,
+  spec: StoreSpec,
+  deleted: string,
+): FoundRow {
   if (row === undefined) return NOTHING;
   const version = spec.version === undefined ? undefined : row[spec.version];
   return {

@@ -5,9 +5,16 @@ import { storeOf, topicNames } from '../../schemas/topics.ts';
 import type { SinkConfigs } from '../../sinks/registry.ts';
 import { type Described, describe, mentions } from './describe.ts';
 import { originsOf } from './link.ts';
-import type { Trace, Visit } from './model.ts';
+import type { Trace } from './model.ts';
 import { topicPaths } from './paths.ts';
-import { type SearchDeps, type SearchedTopic, type SearchOptions, SearchResult, search, searchedTopics } from './search.ts';
+import {
+  type SearchDeps,
+  type SearchedTopic,
+  type SearchOptions,
+  SearchResult,
+  search,
+  searchedTopics,
+} from './search.ts';
 import { findStates, type SoughtTask } from './states.ts';
 import { lookUpRows, type SoughtRow } from './stores.ts';
 
@@ -43,11 +50,13 @@ export async function traceRecord(deps: TraceDeps, options: TraceOptions): Promi
   const isKey = [...found.hits.values()].some(({ record }) => record.key?.includes(query) === true);
   if (!isKey) await searchById(deps, { ...common, topics }, found);
   const described = await Promise.all([...found.hits.values()].map((hit) => describe(deps, hit)));
-  const meant = described.filter((each) => each.visit.key === query || mentions(each.value, query) || each.value === undefined);
+  const meant = described.filter(
+    (each) => each.visit.key === query || mentions(each.value, query) || each.value === undefined,
+  );
   const resolutions = await Resolutions.read(client);
   const visits = meant
     .map((each) => resolved(each, resolutions))
-    .sort((a, b) => a.visit.timestamp - b.visit.timestamp || order(a.visit) - order(b.visit));
+    .sort((a, b) => a.visit.timestamp - b.visit.timestamp || rank(a.hit) - rank(b.hit));
   const paths = topicPaths(deps.topologies);
   const linked = originsOf(visits, paths, query);
   const tasks = new Map<string, SoughtTask>();
@@ -63,21 +72,22 @@ export async function traceRecord(deps: TraceDeps, options: TraceOptions): Promi
     visits: linked,
     states: await findStates(client, { tasks: [...tasks.values()], needle: query, since }),
     stores: deps.stores === undefined ? [] : await lookUpRows(deps.stores, rowsOf(visits)),
-    searched: { partitions: found.partitions, records: found.records, bytes: found.bytes, isTruncated: found.isTruncated },
+    searched: {
+      partitions: found.partitions,
+      records: found.records,
+      bytes: found.bytes,
+      isTruncated: found.isTruncated,
+    },
   };
 }
 
 function resolved(each: Described, resolutions: Resolutions): Described {
   const { visit, letter } = each;
-  if (visit.kind !== 'dead letter' || letter === undefined || visit.failure === undefined) return each;
+  if (visit.kind !== 'dead letter' || letter === undefined || visit.failure === undefined)
+    return each;
   const { topic, partition, offset } = visit;
   const resolution = resolutions.of(topic, partition, offset, letter.lastFailure) ?? 'open';
   return { ...each, visit: { ...visit, failure: { ...visit.failure, resolution } } };
-}
-
-/** Sources come before what was made of them, where times are equal. */
-function order({ kind }: Pick<Visit, 'kind'>): number {
-  return kind === 'record' ? 0 : kind === 'dead letter' ? 1 : 2;
 }
 
 /**
@@ -92,12 +102,15 @@ async function searchById(
   // Topics of the map, in its order: sources first; then DLQs and retries.
   const topics = options.topics.toSorted((a, b) => rank(a) - rank(b));
   for (const topic of topics) {
-    const keys = new Set([...found.hits.values()].map(({ record }) => record.key?.toString('utf8') ?? ''));
+    const keys = new Set(
+      [...found.hits.values()].map(({ record }) => record.key?.toString('utf8') ?? ''),
+    );
     const where = keys.size === 0 ? 'all' : [...keys];
     await search(deps, { ...options, topics: [topic], keys: where, byKey: false }, found);
   }
 }
 
+/** Sources come before what was made of them, records before their letters. */
 function rank({ topic, base }: SearchedTopic): number {
   return topicNames.indexOf(base) + (topic === base ? 0 : topicNames.length);
 }
