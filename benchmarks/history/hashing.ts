@@ -47,6 +47,11 @@ for (const valueBytes of [180, 500, 1_000, 4_000]) {
     tree.root();
   });
   const rate = (ms: number) => Math.round(all.length / 1_000 / ms);
-  const line = { valueBytes, recordMBs: rate(treeMs), plainMBs: rate(plainMs), share: Number((plainMs / treeMs).toFixed(2)) };
+  const line = {
+    valueBytes,
+    recordMBs: rate(treeMs),
+    plainMBs: rate(plainMs),
+    share: Number((plainMs / treeMs).toFixed(2)),
+  };
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }

@@ -183,7 +183,11 @@ describe('an archive', () => {
     await promisify(execFile)(process.execPath, args, { env });
     const { heads } = await readHeads(client, TOPIC);
     const after = await verifyArchive(killed, { place, heads });
-    expect(after).toMatchObject({ faults: [], records: written.length, range: { from: 0n, to: END } });
+    expect(after).toMatchObject({
+      faults: [],
+      records: written.length,
+      range: { from: 0n, to: END },
+    });
     killed.close();
   });
 

@@ -37,12 +37,13 @@ function madeFrom(
   const ways = paths.filter(({ to }) => to === hit.topic);
   const sources = visits.filter(
     (other) =>
-      other.visit.kind !== 'dead letter' &&
-      ways.some(({ from }) => from === other.hit.base),
+      other.visit.kind !== 'dead letter' && ways.some(({ from }) => from === other.hit.base),
   );
   const isSame = mentions(value, query);
   const byId = isSame ? sources.findLast((other) => mentions(other.value, query)) : undefined;
-  const source = byId ?? sources.findLast(
+  const source =
+    byId ??
+    sources.findLast(
       (other) => other.visit.key === visit.key && other.visit.timestamp <= visit.timestamp,
     );
   const way = ways.find(({ from }) => from === source?.hit.base);

@@ -72,7 +72,8 @@ export async function search(
   for (const [i, stretch] of stretches.entries()) {
     const { low = 0n, lastStable: to = 0n } = offsets[i] ?? {};
     const start = starts[i] ?? to;
-    const from = start > low ? start : low;
+    const isLater = start > low;
+    const from = isLater ? start : low;
     options.onProgress?.(stretch.topic, i / stretches.length, into.bytes);
     if (from >= to) continue;
     into.partitions += 1;

@@ -41,7 +41,8 @@ export async function findStates(
     if (partition >= (existing.get(topic) ?? 0)) continue;
     const { low, lastStable: to } = await partitionOffsets(client, topic, partition);
     const [start] = await offsetsAtTime(client, [{ topic, partition }], since);
-    const from = start === undefined ? to : start > low ? start : low;
+    const isLater = start !== undefined && start > low;
+    const from = isLater ? start : start === undefined ? to : low;
     await readPartition(client, {
       ...{ topic, partition, from, to },
       onRecords: (records) => {

@@ -50,7 +50,10 @@ function trace(query: string): Promise<Trace> {
   const stores = {
     postgres: sinkConfigSections.postgres.parse(postgres),
     clickhouse: sinkConfigSections.clickhouse.parse({ ...clickhouse, database: namespace }),
-    elasticsearch: sinkConfigSections.elasticsearch.parse({ ...elasticsearch, indexPrefix: `${namespace}-` }),
+    elasticsearch: sinkConfigSections.elasticsearch.parse({
+      ...elasticsearch,
+      indexPrefix: `${namespace}-`,
+    }),
   };
   const deps = { client, codec, topologies: pipelines, stores };
   return traceRecord(deps, { query, since: Date.now() - 3_600_000 });
@@ -59,7 +62,14 @@ function trace(query: string): Promise<Trace> {
 function webhook(id: string, payload: string): WebhookReceived {
   const at = Date.now();
   const same = { event_id: id, delivery_id: id, entity_id: `entity-${id}`, payload };
-  return { ...same, tenant_id: 'acme', source: 's', event_type: 'e', occurred_at: at, received_at: at };
+  return {
+    ...same,
+    tenant_id: 'acme',
+    source: 's',
+    event_type: 'e',
+    occurred_at: at,
+    received_at: at,
+  };
 }
 
 const PATCH = `
@@ -71,7 +81,10 @@ export default mend;
 /** Topics of the visits, in the order of the tree, each with what it was made from. */
 function ways({ visits }: Trace): Record<string, string | undefined> {
   return Object.fromEntries(
-    visits.map(({ topic, from }) => [topic, from && `${from.by} ${from.visit.split('[')[0]} ${from.steps.join(' ')}`]),
+    visits.map(({ topic, from }) => [
+      topic,
+      from && `${from.by} ${from.visit.split('[')[0]} ${from.steps.join(' ')}`,
+    ]),
   );
 }
 

@@ -23,7 +23,10 @@ function headAt(size: number): Head {
 const HEADS = [30, 60, 100].map(headAt);
 
 /** Records by their offsets, against heads. */
-function check(records: readonly (readonly [offset: number, leaf: Hash])[], heads: readonly Head[]) {
+function check(
+  records: readonly (readonly [offset: number, leaf: Hash])[],
+  heads: readonly Head[],
+) {
   const tree = new TreeCheck(heads, 0n, EMPTY);
   for (const [offset, each] of records) tree.append(each, BigInt(offset));
   tree.reached(100n);
@@ -39,7 +42,11 @@ describe('records against recorded heads', () => {
 
   it.each([
     ['altered', whole.with(40, [40, leaf('other')]), 'RECORDS_ALTERED'],
-    ['swapped', whole.with(40, [40, LEAVES[41] ?? '']).with(41, [41, LEAVES[40] ?? '']), 'RECORDS_ALTERED'],
+    [
+      'swapped',
+      whole.with(40, [40, LEAVES[41] ?? '']).with(41, [41, LEAVES[40] ?? '']),
+      'RECORDS_ALTERED',
+    ],
     ['dropped', whole.toSpliced(40, 1), 'RECORDS_MISSING'],
     ['added', whole.toSpliced(40, 0, [40, leaf('more')]), 'RECORDS_ADDED'],
   ] as const)('%s: only the stretch between two heads is refuted', (_what, records, code) => {
@@ -55,17 +62,23 @@ describe('records against recorded heads', () => {
 
   it('show that a head was altered where the records lead past it', () => {
     const [first, second, third] = HEADS;
-    if (first === undefined || second === undefined || third === undefined) throw new Error('three heads');
+    if (first === undefined || second === undefined || third === undefined)
+      throw new Error('three heads');
     const forged = { ...second, root: first.root, frontier: first.frontier };
     const stretches = check(whole, [first, forged, third]);
     expect(stretches.map(({ state }) => state)).toEqual(['proven', 'head', 'proven']);
-    expect(conclude(stretches, NO_GAPS, false).faults).toMatchObject([{ code: 'HEAD_ALTERED', from: 60n }]);
+    expect(conclude(stretches, NO_GAPS, false).faults).toMatchObject([
+      { code: 'HEAD_ALTERED', from: 60n },
+    ]);
   });
 
   it('may be fewer in a compacted topic, as far as offsets account for them', () => {
     const thinned = check(whole.toSpliced(40, 2), HEADS);
     const account = { ...NO_GAPS, compacted: 2 };
-    expect(conclude(thinned, account, true)).toMatchObject({ faults: [], thinned: [{ from: 30n, to: 60n }] });
+    expect(conclude(thinned, account, true)).toMatchObject({
+      faults: [],
+      thinned: [{ from: 30n, to: 60n }],
+    });
     // One more is missing than compaction took.
     expect(conclude(thinned, { ...NO_GAPS, compacted: 1 }, true).faults).toHaveLength(1);
     // Compaction takes records away; it does not alter them.
@@ -94,7 +107,9 @@ describe('offsets without records', () => {
   it('are a fault where nothing but compaction makes them, and the topic has none', () => {
     const holes = [{ from: 41n, to: 45n }];
     const account = { ...NO_GAPS, missing: 4, holes };
-    expect(conclude([], account, false).faults).toMatchObject([{ code: 'OFFSETS_MISSING', ...holes[0] }]);
+    expect(conclude([], account, false).faults).toMatchObject([
+      { code: 'OFFSETS_MISSING', ...holes[0] },
+    ]);
     expect(conclude([], account, true).faults).toEqual([]);
   });
 });
@@ -104,7 +119,11 @@ describe('where a verification begins and ends', () => {
 
   it('is at heads around what is asked for', () => {
     expect(anchor(at)).toMatchObject({ from: 0n, to: 100n, start: { size: 0 } });
-    expect(anchor({ ...at, from: 45n, to: 50n })).toMatchObject({ from: 30n, to: 60n, start: { size: 30 } });
+    expect(anchor({ ...at, from: 45n, to: 50n })).toMatchObject({
+      from: 30n,
+      to: 60n,
+      start: { size: 30 },
+    });
   });
 
   it('is at the first head that retention has left', () => {
@@ -114,14 +133,20 @@ describe('where a verification begins and ends', () => {
 
   it('goes on behind the last head to record it', () => {
     expect(anchor({ ...at, isExtended: true })).toMatchObject({ from: 0n, to: 120n });
-    expect(anchor({ ...at, isExtended: true, isNewOnly: true })).toMatchObject({ from: 100n, to: 120n });
+    expect(anchor({ ...at, isExtended: true, isNewOnly: true })).toMatchObject({
+      from: 100n,
+      to: 120n,
+    });
   });
 });
 
 describe('a head', () => {
   it('comes back as it was from JSON, and is refused when it is none', () => {
-    for (const head of HEADS) expect(headFromJson(JSON.parse(JSON.stringify(headToJson(head))))).toEqual(head);
-    expect(() => headFromJson({ format: 'other' })).toThrow(expect.objectContaining({ code: 'HISTORY_HEAD_INVALID' }));
+    for (const head of HEADS)
+      expect(headFromJson(JSON.parse(JSON.stringify(headToJson(head))))).toEqual(head);
+    expect(() => headFromJson({ format: 'other' })).toThrow(
+      expect.objectContaining({ code: 'HISTORY_HEAD_INVALID' }),
+    );
   });
 
   it('is sound only as a whole', () => {

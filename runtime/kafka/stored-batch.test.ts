@@ -33,18 +33,32 @@ it('keeps records as they were, each under its own offset', async () => {
       expect(storedBatchBytes(stored)).toBe(stored.length);
       expect(batch.count).toBe(0);
       const found = decodeStoredBatch(stored);
-      const plain = ({ offset: at, timestamp, key, value, headers }: LazyRecord) => ({ at, timestamp, key, value, headers });
+      const plain = ({ offset: at, timestamp, key, value, headers }: LazyRecord) => ({
+        at,
+        timestamp,
+        key,
+        value,
+        headers,
+      });
       expect(found.map(plain)).toEqual(originals.map(plain));
       const damaged = Buffer.from(stored);
       damaged[damaged.length - 1] = (damaged.at(-1) ?? 0) ^ 1;
-      expect(() => decodeStoredBatch(damaged)).toThrow(expect.objectContaining({ code: 'CORRUPT_RECORDS' }));
+      expect(() => decodeStoredBatch(damaged)).toThrow(
+        expect.objectContaining({ code: 'CORRUPT_RECORDS' }),
+      );
     }),
     { numRuns: 50 },
   );
 });
 
 /** A record as a broker has it. */
-function lazily(key: Buffer | null, value: Buffer | null, timestamp: number, header: Buffer, offset: bigint): LazyRecord[] {
+function lazily(
+  key: Buffer | null,
+  value: Buffer | null,
+  timestamp: number,
+  header: Buffer,
+  offset: bigint,
+): LazyRecord[] {
   const builder = new RecordBatchBuilder(new BufferPool(1_048_576));
   builder.append(key, value, timestamp, { header });
   const identity = { producerId: -1n, producerEpoch: -1, baseSequence: -1, transactional: false };
