@@ -4,6 +4,7 @@ import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { consoleConfigSchema } from '../console/config.ts';
 import { connectorConfigSections } from '../connectors/registry.ts';
+import { archiveConfigSchema } from '../history/archive/config.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
 import { enrichmentConfigSchema } from '../pipelines/enrichment/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
@@ -27,6 +28,7 @@ export const appConfigSchema = z.strictObject({
   registry: registryConfigSchema,
   ...connectorConfigSections,
   claimCheck: claimCheckConfigSchema,
+  archive: archiveConfigSchema,
   subscriptions: subscriptionsConfigSchema,
   console: consoleConfigSchema,
   search: searchConfigSchema,

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { pipelines } from '../pipelines/catalog.ts';
+import { archiveCommand } from './commands/archive.ts';
 import { checkpointCommand } from './commands/checkpoint.ts';
 import { claimCheckCommand } from './commands/claim-check.ts';
 import { configCommand } from './commands/config.ts';
@@ -18,6 +19,8 @@ import { stackCommand } from './commands/stack.ts';
 import { statusCommand } from './commands/status.ts';
 import { tenantCommand } from './commands/tenant.ts';
 import { topologyCommand } from './commands/topology.ts';
+import { traceCommand } from './commands/trace.ts';
+import { verifyCommand } from './commands/verify.ts';
 import { VERSION } from './version.ts';
 
 /** Every command. A new one: its file in `commands/`, and its line here. */
@@ -38,6 +41,9 @@ const commands: readonly (() => Command)[] = [
   modelCommand,
   tenantCommand,
   enrichmentCommand,
+  verifyCommand,
+  archiveCommand,
+  traceCommand,
   proveCommand,
   configCommand,
 ];
@@ -59,6 +65,10 @@ Examples:
   reachflow search 'ada lov' --tenant acme
                                       contacts by name, company, e-mail, phone or tag
   reachflow schemas check             what a changed schema means, before it is rolled out
+  reachflow verify event.recorded     that a topic is complete and unaltered
+  reachflow archive run event.recorded
+                                      keep records beyond the brokers' retention
+  reachflow trace KEY                 where a record came from, and what became of it
   reachflow prove --minutes 5         exactly once, by killing everything and counting
 
 Documentation: README.md and docs/ of the package. REACHFLOW_DEBUG=1 shows where an error came from.

@@ -295,6 +295,11 @@ export class TopicCodec {
     return decoded;
   }
 
+  /** As `decode`, but leaves a payload that is elsewhere where it is. @throws ReachflowError `UNDECODABLE`. */
+  decodePlain<T extends TopicName>(topic: T, value: Buffer): TopicValue<T> {
+    return this.#decode(topic, value);
+  }
+
   #fill(topic: TopicName, value: ClaimableValue, payloads: Payloads | undefined): void {
     const ref = value.payload_ref;
     value.payload_ref = undefined;

@@ -1,6 +1,9 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DirectoryStorage } from '../../runtime/checkpoint/directory-storage.ts';
 import type { CheckpointStorage } from '../../runtime/checkpoint/storage.ts';
@@ -11,6 +14,7 @@ import { readTopic } from '../../runtime/kafka/reader.ts';
 import type { KafkaRecord } from '../../runtime/kafka/record.ts';
 import { topicId } from '../../runtime/kafka/topic-settings.ts';
 import type { PayloadSource } from '../../schemas/payloads.ts';
+import { testStack } from '../../tests/integration/stack.ts';
 import { eventually, kafkaFixture } from '../../tests/support/kafka.ts';
 import { readHeads } from '../head-log.ts';
 import { verifyTopic } from '../verify/topic.ts';
@@ -22,6 +26,7 @@ import { openHistory } from './reader.ts';
 import { verifyArchive } from './verify.ts';
 
 const { client, codec } = kafkaFixture();
+const BIN = new URL('../../bin/reachflow.js', import.meta.url).pathname;
 const TOPIC = 'history.archived';
 const TRANSACTIONS = 40;
 const EACH = 200;
@@ -62,7 +67,9 @@ beforeAll(async () => {
     const batches = producer.begin();
     for (let j = 0; j < EACH; j += 1) {
       const value = j % 50 === 0 ? null : Buffer.from(`${i}-${j} `.repeat(60));
-      batches.append(TOPIC, 0, j % 7 === 0 ? null : `k${j}`, value, 1_700_000_000_000 + i, { n: `${j}` });
+      batches.append(TOPIC, 0, j % 7 === 0 ? null : `k${j}`, value, 1_700_000_000_000 + i, {
+        n: `${j}`,
+      });
     }
     await producer.commit(batches, []);
   }
@@ -105,7 +112,10 @@ function stoppingAt(n: number, isBefore: boolean): CheckpointStorage {
   };
 }
 
-function archive(into: CheckpointStorage, onSegment?: (manifest: Manifest) => void): Promise<Archived> {
+function archive(
+  into: CheckpointStorage,
+  onSegment?: (manifest: Manifest) => void,
+): Promise<Archived> {
   const config = { segmentBytes: 400_000, segmentAgeMs: 0 };
   const deps = { client, codec, payloads: noPayloads, storage: into, config };
   const given = onSegment === undefined ? {} : { onSegment };
@@ -136,11 +146,49 @@ describe('an archive', () => {
     expect(await archive(storage)).toMatchObject({ segments: 0, records: 0, next: END });
     const { heads } = await readHeads(client, TOPIC);
     const report = await verifyArchive(storage, { place, heads });
-    expect(report).toMatchObject({ records: written.length, faults: [], range: { from: 0n, to: END } });
+    expect(report).toMatchObject({
+      records: written.length,
+      faults: [],
+      range: { from: 0n, to: END },
+    });
     expect(report.confirmed).toBe(report.segments);
     // The topic's own records lead to the heads of the archive.
     const topic = await verifyTopic(client, { topic: TOPIC });
     expect(topic.partitions[0]).toMatchObject({ faults: [], proven: [{ from: 0n, to: END }] });
+  });
+
+  it('is whole when its process is killed, and goes on in the next', async () => {
+    const own = join(dir, 'killed');
+    const env = {
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      REACHFLOW_KAFKA_BROKERS: testStack().kafka.brokers.join(','),
+      REACHFLOW_KAFKA_NAMESPACE: client.config.namespace,
+      REACHFLOW_REGISTRY_URL: testStack().registry.url,
+      REACHFLOW_ARCHIVE_DIRECTORY: own,
+      REACHFLOW_ARCHIVE_SEGMENT_BYTES: '1048576',
+    };
+    const args = [BIN, 'archive', 'run', TOPIC, '--all'];
+    const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'ignore'] });
+    const exited = once(child, 'exit');
+    // The first segment is there: the second is under way.
+    await once(child.stdout, 'data');
+    child.kill('SIGKILL');
+    expect(await exited).toEqual([null, 'SIGKILL']);
+    const killed = new DirectoryStorage(own);
+    const before = await verifyArchive(killed, { place, heads: [] });
+    expect(before.faults).toEqual([]);
+    expect(before.segments).toBeGreaterThan(0);
+    expect(before.range?.to).toBeLessThan(END);
+    await promisify(execFile)(process.execPath, args, { env });
+    const { heads } = await readHeads(client, TOPIC);
+    const after = await verifyArchive(killed, { place, heads });
+    expect(after).toMatchObject({
+      faults: [],
+      records: written.length,
+      range: { from: 0n, to: END },
+    });
+    killed.close();
   });
 
   it('gives back what the broker has deleted, and goes over to the topic', async () => {
@@ -150,7 +198,9 @@ describe('an archive', () => {
     expect(records).toEqual(written);
     expect(sources).toEqual(new Set(['archive', 'topic']));
     const part = await history(4_990n, 5_010n);
-    expect(part.records).toEqual(written.filter(({ offset }) => offset >= 4_990n && offset < 5_010n));
+    expect(part.records).toEqual(
+      written.filter(({ offset }) => offset >= 4_990n && offset < 5_010n),
+    );
   });
 
   it('shows where an object was altered, and refuses to read it', async () => {

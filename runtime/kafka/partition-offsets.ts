@@ -52,6 +52,36 @@ export async function manyPartitionOffsets(
   }
 }
 
+/**
+ * First offset of each partition whose record has a timestamp of `ms` or later; undefined where there is none.
+ * @param ms since the epoch. @throws as `partitionOffsets`.
+ */
+export async function offsetsAtTime(
+  client: KafkaClient,
+  partitions: readonly TopicPartition[],
+  ms: number,
+): Promise<(bigint | undefined)[]> {
+  const { cluster, release } = leaseCluster(client);
+  try {
+    const found: (bigint | undefined)[] = [];
+    for (const { topic, partition } of partitions) {
+      const source = { topic: client.physical(topic), partition };
+      const offset = await cluster.retrying({ timeoutMs: TIMEOUT_MS, pauseMs: 20 }, async () => {
+        await cluster.loadTopics([source.topic]);
+        const leader = await cluster.leader(source.topic, partition);
+        const answer = await list(cluster, leader, [source], ms, 1);
+        return answer.get(`${source.topic}/${partition}`);
+      });
+      found.push(offset === undefined || offset < 0n ? undefined : offset);
+    }
+    return found;
+  } catch (error) {
+    throw kafkaUnavailable('offsets by time cannot be read', error);
+  } finally {
+    release();
+  }
+}
+
 /** As `manyPartitionOffsets`, with names as the brokers know them. @throws KafkaJS's errors. */
 export async function requestOffsets(
   cluster: KafkaCluster,

@@ -245,6 +245,7 @@ describe('decodeFetched', () => {
   it('leaves out what was aborted, and goes on behind it', () => {
     const aborted = [{ producerId: String(identity.producerId), firstOffset: '10' }];
     const fetched = decodeFetched(at(10n, build(three)), aborted, 10n);
-    expect(fetched).toEqual({ records: [], nextOffset: 13n });
+    const spans = [{ kind: 'aborted', first: 10, last: 12, count: 3 }];
+    expect(fetched).toEqual({ records: [], nextOffset: 13n, spans });
   });
 });
