@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClickHouseClient, createClient } from '@clickhouse/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { charts } from '../../dashboards/charts.ts';
+import { grafanaSql } from '../../dashboards/grafana.ts';
 import { rawQueries } from '../../dashboards/raw.ts';
 import { eventsPipeline } from '../../pipelines/events/topology.ts';
 import { metricsPipeline } from '../../pipelines/metrics/topology.ts';
@@ -223,6 +224,20 @@ describe('after duplicates, late and disordered records, and a kill', () => {
       const names = meta.map(({ name }) => name);
       if (kind === 'table') expect(names.length, id).toBeGreaterThan(1);
       else expect(names, id).toEqual(columns[kind]);
+    }
+  });
+
+  it('every panel of Grafana is answered as its chart is, with its variables filled in', async () => {
+    const [from, to] = [START - HOUR, START + 3 * HOUR];
+    for (const chart of charts) {
+      const query_params = { from: new Date(from), to: new Date(to), tenant: 'acme', step: 120 };
+      const sql = grafanaSql(chart)
+        .replaceAll(`\${tenant:singlequote}`, "'acme'")
+        .replaceAll('$__from', String(from))
+        .replaceAll('$__to', String(to))
+        .replaceAll('$__interval_ms', '120000');
+      expect(sql, chart.id).not.toContain('$');
+      expect(await rows(sql), chart.id).toEqual(await rows(chart.sql, query_params));
     }
   });
 });
