@@ -1,4 +1,4 @@
-import { optionalParts, type TopicName, type TopicSpec, topics } from '../schemas/topics.ts';
+import { optionalParts, storeOf, type TopicName, type TopicSpec, topics } from '../schemas/topics.ts';
 import { type Rollup, rollups } from '../sinks/clickhouse/rollups.ts';
 import { clickhouseTables, type Table } from '../sinks/clickhouse/tables.ts';
 import { charts } from './charts.ts';
@@ -41,7 +41,7 @@ function rollupText(rollup: Rollup): string {
   return [
     `### ${rollup.name}`,
     '',
-    `${rollup.comment} From \`${topics[rollup.topic].store.table}\`, sorted by ${rollup.orderBy.join(', ')}.${kept}`,
+    `${rollup.comment} From \`${storeOf(rollup.topic)?.table}\`, sorted by ${rollup.orderBy.join(', ')}.${kept}`,
     '',
     '| column | type | |',
     '| --- | --- | --- |',
