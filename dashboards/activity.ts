@@ -63,7 +63,7 @@ GROUP BY label ORDER BY value DESC, label LIMIT 15`,
     id: 'arrival-delay',
     title: 'Delay of arrival',
     description:
-      'From when an event occurred, as its sender says, to when Reachflow had it; within 1 % of the exact percentile.',
+      'From when an event occurred, as its sender says, to when Reachflow had it; within 5 % of the exact percentile.',
     unit: 'ms',
     kind: 'lines',
     sql: percentilesSql(
