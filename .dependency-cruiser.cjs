@@ -26,7 +26,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^runtime/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|subscriptions|search|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(connectors|pipelines|sinks|subscriptions|search|compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/',
       },
     },
     {
@@ -35,7 +35,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^schemas/', pathNot: TEST },
       to: {
-        path: '^(runtime|connectors|pipelines|sinks|subscriptions|search|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|connectors|pipelines|sinks|subscriptions|search|compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },
@@ -76,7 +76,7 @@ module.exports = {
         'Programs are put together from stages, and engines started for them, not the other way round.',
       severity: 'error',
       from: { path: '^(connectors|pipelines|sinks|subscriptions|search)/', pathNot: TEST },
-      to: { path: '^(compose|cli|console|demo|prove|benchmarks|tests|scripts)/' },
+      to: { path: '^(compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
       name: 'compose-starts-engines-only',

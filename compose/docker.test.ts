@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
@@ -16,6 +16,7 @@ const composeFile = z.object({
       image: z.string(),
       ports: z.array(z.string()),
       volumes: z.array(z.string()).default([]),
+      profiles: z.array(z.string()).default([]),
       healthcheck: z.object({ test: z.array(z.string()) }),
       mem_limit: z.string(),
       cpus: z.number(),
@@ -31,7 +32,10 @@ const file = composeFile.parse(
 
 describe('docker-compose.yml', () => {
   it('has the engines of the embedded stack, in pinned versions of the same line', () => {
-    expect(Object.keys(file.services).sort()).toEqual([...componentNames].sort());
+    const engines = Object.entries(file.services).filter(
+      ([, { profiles }]) => profiles.length === 0,
+    );
+    expect(engines.map(([name]) => name).sort()).toEqual([...componentNames].sort());
     const imageOf = (name: string): string => file.services[name]?.image ?? '';
     for (const name of componentNames) expect(imageOf(name)).toMatch(/:\d+(\.\d+)+$/);
     expect(imageOf('kafka')).toContain(embeddedVersions.kafka);
@@ -48,6 +52,17 @@ describe('docker-compose.yml', () => {
       expect(service.healthcheck.test.length).toBeGreaterThan(1);
       expect(service.cpus).toBeGreaterThan(0);
       expect(service.mem_limit).toMatch(/^\d+[mg]$/);
+    }
+  });
+
+  it('has Grafana and Prometheus beside them, where they are asked for, with files that are there', () => {
+    const { grafana, prometheus } = file.services;
+    for (const service of [grafana, prometheus]) {
+      expect(service?.profiles).toEqual(['dashboards']);
+      expect(service?.image).toMatch(/:v?\d+\.\d+\.\d+$/);
+      for (const volume of service?.volumes ?? []) {
+        expect(existsSync(join(composeDir, volume.split(':')[0] ?? '')), volume).toBe(true);
+      }
     }
   });
 

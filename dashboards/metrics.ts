@@ -2,6 +2,9 @@ import { GAMMA } from '../pipelines/metrics/steps/sketch.ts';
 import type { Chart } from './chart.ts';
 import { inRange, OF_TENANT, percentilesSql, stepMinutes, stepOf } from './sql.ts';
 
+/** Stands for the durations that are 0: its value is too small for a double. */
+const ZEROS_BIN = -100_000;
+
 const MINUTE = 60;
 const FIVE_MINUTES = 300;
 const HOUR = 3_600;
@@ -74,17 +77,14 @@ ORDER BY time, series`,
     unit: 'ms',
     kind: 'lines',
     part: 'metrics',
-    sql: `SELECT time, point.1 AS series, point.2 AS value
-FROM (
-  SELECT time, zeros, calls, sketch.1 AS bin, arrayCumSum(sketch.2) AS below
-  FROM (
-    SELECT ${stepOf('window_start', MINUTE)} AS time, sum(zeros) AS zeros, sum(count) AS calls,
-      sumMap(bins, bin_counts) AS sketch
-    FROM (SELECT window_start, zeros, count, bins, bin_counts FROM api_latency FINAL
-      WHERE ${OF_TENANT} AND ${inRange('window_start')})
-    GROUP BY time))
-${percentilesSql({ gamma: GAMMA, count: 'calls', zeros: 'zeros', bins: 'bin', below: 'below' })}
-ORDER BY time, series`,
+    sql: percentilesSql(
+      GAMMA,
+      `SELECT ${stepOf('window_start', MINUTE)} AS time, pair.1 AS bin, sum(pair.2) AS n
+FROM api_latency FINAL
+ARRAY JOIN arrayZip(arrayPushFront(bins, ${ZEROS_BIN}), arrayPushFront(bin_counts, zeros)) AS pair
+WHERE ${OF_TENANT} AND ${inRange('window_start')}
+GROUP BY time, bin HAVING n > 0`,
+    ),
   },
   {
     id: 'api-calls',

@@ -21,27 +21,22 @@ export function stepMinutes(leastSeconds: number): string {
   return `(greatest({step:UInt32}, ${leastSeconds}) / 60)`;
 }
 
-/** How a query reads percentiles of merged sketches. */
-export interface SketchSql {
-  /** Ratio of the ends of a bin. */
-  readonly gamma: number;
-  /** Expressions: how many values, how many of them are 0, the other bins, and their counts, cumulated. */
-  readonly count: string;
-  readonly zeros: string;
-  readonly bins: string;
-  readonly below: string;
-}
-
-/** A percentile of a sketch: of n values the one at rank q (n - 1), as DDSketch has it. @param quantile from 0 to 1. */
-export function percentileSql(quantile: number, sketch: SketchSql): string {
-  const { gamma, count, zeros, bins, below } = sketch;
-  const rank = `${quantile} * (${count} - 1)`;
-  const bin = `${bins}[arrayFirstIndex(n -> n > ${rank} - ${zeros}, ${below})]`;
-  return `if(${rank} < ${zeros}, 0., pow(${gamma}, ${bin}) * ${2 / (1 + gamma)})`;
-}
-
-/** The rows of the three percentiles that charts have. */
-export function percentilesSql(sketch: SketchSql): string {
-  const points = [50, 95, 99].map((p) => `('P${p}', ${percentileSql(p / 100, sketch)})`);
-  return `ARRAY JOIN [${points.join(',\n  ')}] AS point`;
+/**
+ * P50, P95 and P99 of each step from the bins of sketches (DDSketch): of n values the one at rank q (n - 1).
+ * @param gamma ratio of the ends of a bin; one far below 0 stands for the value 0.
+ * @param bins a query for `time`, `bin` and `n`, each bin of a step once.
+ */
+export function percentilesSql(gamma: number, bins: string): string {
+  const points = [50, 95, 99].map(
+    (p) =>
+      `('P${p}', pow(${gamma}, bins[arrayFirstIndex(rank -> rank > ${p / 100} * (below[-1] - 1), below)]) * ${2 / (1 + gamma)})`,
+  );
+  return `SELECT time, point.1 AS series, point.2 AS value
+FROM (
+  SELECT time, arraySort(groupArray((bin, n))) AS sketch, sketch.1 AS bins, arrayCumSum(sketch.2) AS below
+  FROM (
+${bins})
+  GROUP BY time)
+ARRAY JOIN [${points.join(',\n  ')}] AS point
+ORDER BY time, series`;
 }

@@ -1,6 +1,7 @@
 /**
  * Writes everything that is generated: `schemas/types.ts` from the Avro schemas, `docs/configuration.md` from the
- * configuration's, the figures of `docs/guides/contact-identity.md` from labelled data. `node scripts/generate.ts --check` writes nothing and exits 1 when one is stale.
+ * configuration's, the figures of `docs/guides/contact-identity.md` from labelled data,
+ * Grafana's dashboards and `docs/guides/data-dictionary.md` from the charts and tables. `node scripts/generate.ts --check` writes nothing and exits 1 when one is stale.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -39,5 +40,6 @@ const results = [
   generateWith('schemas', 'generate.ts'),
   generateDocs(),
   generateWith('scripts', 'matching-quality.ts'),
+  generateWith('scripts', 'dashboards.ts'),
 ];
 if (results.includes(false)) process.exitCode = 1;

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client';
 import { pino } from 'pino';
 import { charts } from '../../dashboards/charts.ts';
@@ -31,31 +32,77 @@ function clientOf({ url, username, password }: ClickhouseConfig, database?: stri
   });
 }
 
-/** How long an answer takes, read to its end, ms. */
+/** A query that was timed. */
+interface Timed {
+  readonly ms: number;
+  readonly id: string;
+}
+
+/** How long an answer takes, read to its end. */
 async function timeOf(
   client: ClickHouseClient,
   sql: string,
   hours: number,
   tenant: string,
-): Promise<number> {
+): Promise<Timed> {
   const [from, to] = [END_SECONDS - hours * HOUR_SECONDS, END_SECONDS];
   const query_params = { tenant, from, to, step: STEP_SECONDS };
+  const query_id = randomUUID();
   const began = performance.now();
-  const result = await client.query({ query: sql, query_params, format: 'JSONEachRow' });
+  const result = await client.query({ query: sql, query_params, query_id, format: 'JSONEachRow' });
   await result.text();
-  return performance.now() - began;
+  return { ms: performance.now() - began, id: query_id };
 }
 
-async function timesOf(client: ClickHouseClient, id: string, sql: string, run: number) {
+/** CPU time of queries in the server, ms, by id: what a machine that is busy with other things cannot change much. */
+async function cpuOf(client: ClickHouseClient): Promise<ReadonlyMap<string, number>> {
+  await client.command({ query: 'SYSTEM FLUSH LOGS' });
+  const result = await client.query({
+    query: `SELECT query_id AS id, ProfileEvents['OSCPUVirtualTimeMicroseconds'] / 1000 AS cpu
+      FROM system.query_log WHERE type = 'QueryFinish' AND current_database = {database:String}`,
+    query_params: { database: DATABASE },
+    format: 'JSONEachRow',
+  });
+  const rows = await result.json<{ id: string; cpu: number }>();
+  return new Map(rows.map(({ id, cpu }) => [id, cpu]));
+}
+
+const NOT_TIMED: Timed = { ms: Number.NaN, id: '' };
+
+async function timesOf(client: ClickHouseClient, id: string, sql: string) {
   const raw = rawQueries[id];
-  const figures = {
+  return {
     day: await timeOf(client, sql, 24, ''),
     hour: await timeOf(client, sql, 1, ''),
     tenant: await timeOf(client, sql, 24, ONE_TENANT),
-    raw: raw === undefined ? Number.NaN : await timeOf(client, raw, 24, ''),
-    rawTenant: raw === undefined ? Number.NaN : await timeOf(client, raw, 24, ONE_TENANT),
+    raw: raw === undefined ? NOT_TIMED : await timeOf(client, raw, 24, ''),
+    rawTenant: raw === undefined ? NOT_TIMED : await timeOf(client, raw, 24, ONE_TENANT),
   };
-  return { contestant: id, run, figures } satisfies Sample;
+}
+
+/** Every chart in turn, so often, after a first time that reads files which are in no cache yet. */
+async function samplesOf(client: ClickHouseClient, runs: number): Promise<Sample[]> {
+  const timed: { run: number; id: string; times: Awaited<ReturnType<typeof timesOf>> }[] = [];
+  for (let run = 0; run <= runs; run += 1) {
+    for (const { id, sql } of charts) {
+      const times = await timesOf(client, id, sql);
+      if (run > 0) timed.push({ run, id, times });
+    }
+  }
+  const cpu = await cpuOf(client);
+  return timed.map(({ run, id, times: { day, hour, tenant, raw, rawTenant } }) => ({
+    contestant: id,
+    run,
+    figures: {
+      day: day.ms,
+      cpu: cpu.get(day.id) ?? Number.NaN,
+      hour: hour.ms,
+      tenant: tenant.ms,
+      raw: raw.ms,
+      rawCpu: cpu.get(raw.id) ?? Number.NaN,
+      rawTenant: rawTenant.ms,
+    },
+  }));
 }
 
 /** The sink's tables, empty, with their roll-ups. */
@@ -82,14 +129,7 @@ export const dashboards: Scenario = {
     const began = performance.now();
     await fill(client, records);
     onProgress(`filled in ${((performance.now() - began) / 1_000).toFixed(0)} s`);
-    const samples: Sample[] = [];
-    // One more: the first reads files that are in no cache yet.
-    for (let run = 0; run <= runs; run += 1) {
-      for (const { id, sql } of charts) {
-        const sample = await timesOf(client, id, sql, run);
-        if (run > 0) samples.push(sample);
-      }
-    }
+    const samples = await samplesOf(client, runs);
     await admin.command({ query: `DROP DATABASE ${qualified(undefined, DATABASE)} SYNC` });
     await Promise.all([client.close(), admin.close()]);
     const slowest = (figure: string, ids: readonly string[]) =>
@@ -98,9 +138,11 @@ export const dashboards: Scenario = {
     return {
       columns: [
         { figure: 'day', title: 'chart, a day, ms', digits: 0 },
+        { figure: 'cpu', title: 'its CPU, ms', digits: 0 },
         { figure: 'hour', title: 'an hour, ms', digits: 0 },
         { figure: 'tenant', title: 'one tenant, ms', digits: 0 },
         { figure: 'raw', title: 'from events, ms', digits: 0 },
+        { figure: 'rawCpu', title: 'its CPU, ms', digits: 0 },
         { figure: 'rawTenant', title: 'one tenant, ms', digits: 0 },
       ],
       samples,

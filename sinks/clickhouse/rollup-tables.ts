@@ -141,11 +141,23 @@ async function drop(session: ClickhouseSession, database: string, ...names: stri
   }
 }
 
-/** The rows that were there before the feed; those that it sees come beyond them. */
-function restOf(cut: Cut): string {
+/** Drops a feed, and its table once no insert writes through it any more: one that began may hold it. */
+async function dropFeed(session: ClickhouseSession, place: Place, feed: string, target: string) {
+  await drop(session, place.database, feed);
+  await awaitInserts(session, place);
+  await drop(session, place.database, target);
+}
+
+/**
+ * Rows up to the cut, or beyond it. A feed only takes those beyond: a batch that was written before it was there may
+ * come again, after a crash, and is dropped in its table, but not in a view that never saw it.
+ */
+function sideOf(cut: Cut, side: 'up to' | 'beyond'): string {
+  if (cut.size === 0) return '';
   const partitions = [...cut.keys()].join(', ');
-  const lasts = [...cut.values()].map((last) => `toUInt64(${last})`).join(', ');
-  return ` AND _topic_partition IN (${partitions}) AND _offset <= transform(_topic_partition, [${partitions}], [${lasts}], toUInt64(0))`;
+  const lasts = [...cut.values()].map((last) => `toInt64(${last})`).join(', ');
+  const last = `transform(_topic_partition, [${partitions}], [${lasts}], toInt64(-1))`;
+  return ` AND toInt64(_offset) ${side === 'beyond' ? '>' : '<='} ${last}`;
 }
 
 /**
@@ -160,7 +172,7 @@ async function attempt(session: ClickhouseSession, place: Place): Promise<boolea
   await session.command(rollupTableSql(into, rollup, BUILDING));
   try {
     await session.command(
-      `CREATE MATERIALIZED VIEW ${qualified(database, feed)} TO ${into} AS ${rollup.select({ from, and: '' })}`,
+      `CREATE MATERIALIZED VIEW ${qualified(database, feed)} TO ${into} AS ${rollup.select({ from, and: sideOf(cut, 'beyond') })}`,
     );
   } catch (error) {
     await drop(session, database, target);
@@ -169,12 +181,12 @@ async function attempt(session: ClickhouseSession, place: Place): Promise<boolea
   }
   await awaitInserts(session, place);
   if (!isSame(cut, await cutOf(session, from))) {
-    await drop(session, database, feed, target);
+    await dropFeed(session, place, feed, target);
     return false;
   }
   if (cut.size > 0) {
     // FINAL: a repeated delivery that is not merged away yet counts once.
-    const select = rollup.select({ from: `${from} FINAL`, and: restOf(cut) });
+    const select = rollup.select({ from: `${from} FINAL`, and: sideOf(cut, 'up to') });
     await session.command(`INSERT INTO ${into} ${select}`, {
       queryId: buildId(place),
       settings: BUILD_SETTINGS,
@@ -199,7 +211,7 @@ async function publish(session: ClickhouseSession, place: Place, target: string)
     );
   }
   const old = all.filter(({ name, engine }) => engine === 'MaterializedView' && name !== feed);
-  for (const other of old) await drop(session, database, other.name, other.target);
+  for (const other of old) await dropFeed(session, place, other.name, other.target);
 }
 
 async function ensure(session: ClickhouseSession, place: Place): Promise<void> {

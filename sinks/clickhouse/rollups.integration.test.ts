@@ -54,10 +54,15 @@ function event(partition: number, offset: number): SinkRecord {
   return { ...of, timestamp: NOON, value: { ...value } };
 }
 
+/** As a lane does: a batch that was not taken is repeated as it was. */
 async function write(sink: ReturnType<typeof createClickhouseSink>, partition: number, at: number) {
   const records = Array.from({ length: 10 }, (_, i) => event(partition, at + i));
-  const results = await sink.write(batchOf(records));
-  expect(results.every(({ status }) => status === 'delivered')).toBe(true);
+  for (let times = 0; times < 20; times += 1) {
+    const results = await sink.write(batchOf(records));
+    if (results.every(({ status }) => status === 'delivered')) return;
+    await sleep(100);
+  }
+  throw new Error('a batch was not taken');
 }
 
 const COLUMNS = 'tenant_id, minute, source, event_type';
@@ -67,32 +72,33 @@ const summed = (table: string) =>
   `SELECT ${COLUMNS}, toString(sum(events)) AS n FROM {db}.${table} GROUP BY ${COLUMNS} ORDER BY ${COLUMNS}`;
 
 /** A quantile of bins, in ms. */
-function binAt(quantile: number, [bins, counts]: readonly [number[], number[]]): number {
-  const rank = quantile * (counts.reduce((sum, count) => sum + Number(count), 0) - 1);
+function binAt(quantile: number, bins: readonly { bin: number; n: string }[]): number {
+  const rank = quantile * (bins.reduce((sum, { n }) => sum + Number(n), 0) - 1);
   let below = 0;
-  const bin = bins.find((_, i) => {
-    below += Number(counts[i]);
+  const found = bins.find(({ n }) => {
+    below += Number(n);
     return below > rank;
   });
-  return (DELAY_GAMMA ** (bin ?? Number.NaN) * 2) / (1 + DELAY_GAMMA);
+  return (DELAY_GAMMA ** (found?.bin ?? Number.NaN) * 2) / (1 + DELAY_GAMMA);
 }
 
 async function expectExact(): Promise<void> {
   const raw = await rows(RAW);
   expect(raw.length).toBeGreaterThan(0);
   expect(await rows(summed('events_by_minute'))).toEqual(raw);
-  const [delay] = await rows<{ n: string; bins: [number[], number[]] }>(
-    'SELECT toString(sum(events)) AS n, sumMap(delay) AS bins FROM {db}.event_delay_by_minute',
+  const delays = await rows<{ bin: number; n: string }>(
+    'SELECT delay_bin AS bin, toString(sum(events)) AS n FROM {db}.event_delays_by_minute GROUP BY bin ORDER BY bin',
   );
-  const [exact] = await rows<{ n: string; q: number[] }>(
-    `SELECT toString(count()) AS n, quantilesExactLow(0.5, 0.95, 0.99)(dateDiff('millisecond', occurred_at, received_at)) AS q
+  const [exact] = await rows<{ n: string; sorted: number[] }>(
+    `SELECT toString(count()) AS n, arraySort(groupArray(dateDiff('millisecond', occurred_at, received_at))) AS sorted
      FROM {db}.events FINAL`,
   );
-  expect(delay?.n).toBe(exact?.n);
-  for (const [i, quantile] of [0.5, 0.95, 0.99].entries()) {
-    const q = binAt(quantile, delay?.bins ?? [[], []]);
-    const wanted = exact?.q[i] ?? 0;
-    expect(Math.abs(q - wanted)).toBeLessThanOrEqual(wanted * 0.0101 + 1e-9);
+  expect(delays.reduce((sum, { n }) => sum + Number(n), 0)).toBe(Number(exact?.n));
+  for (const quantile of [0.5, 0.95, 0.99]) {
+    const q = binAt(quantile, delays);
+    const sorted = exact?.sorted ?? [];
+    const wanted = Number(sorted[Math.floor(quantile * (sorted.length - 1))]);
+    expect(Math.abs(q - wanted)).toBeLessThanOrEqual(wanted * 0.0501 + 1e-9);
   }
 }
 
@@ -154,6 +160,9 @@ describe('roll-ups', () => {
     await sink.close();
     const again = createClickhouseSink(config(), deps);
     await again.open();
+    // What it was killed over comes again: its table has it, and so has the sum of all rows.
+    await write(again, 9, 0);
+    await write(again, 9, 10);
     await again.close();
     await expectExact();
   });
