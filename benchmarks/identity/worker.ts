@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { recordStore } from '../../pipelines/identity/resolve/known-record.ts';
 import { createResolveStep } from '../../pipelines/identity/resolve/resolve.ts';
+import { NO_CALLS } from '../../runtime/operators/background-calls.ts';
 import type { Processor } from '../../runtime/operators/process-api.ts';
 import { openBackend, storesOf, TaskState } from '../../runtime/state/contract.ts';
 import { MemoryCodec } from '../../runtime/testing/memory-codec.ts';
@@ -41,6 +42,8 @@ function processorOf(state: TaskState): Processor<ContactObserved> {
       throw new Error('it has no tables');
     },
     timers: { schedule: () => undefined, cancel: () => undefined },
+    calls: NO_CALLS,
+    now: () => TIMESTAMP,
     forward: (_key, value) => {
       counts.golden += 1;
       if (value !== null) codec.encode('contact.unified', value);

@@ -1,5 +1,6 @@
 import type { Operator, OperatorContext, OperatorFactory } from '../topology/operator.ts';
-import { NO_SOURCE, type StreamRecord } from '../topology/record.ts';
+import { NO_SOURCE, type SourceRecord, type StreamRecord } from '../topology/record.ts';
+import { BackgroundCalls, NO_CALLS } from './background-calls.ts';
 import type { ForwardOptions, ProcessContext, Processor, ProcessSpec } from './process-api.ts';
 import { requireOutput, settle } from './stateless.ts';
 import { TimerService, type TimerStore } from './timers.ts';
@@ -14,6 +15,7 @@ export function processOperator(spec: AnySpec, timers: TimerStore): OperatorFact
 class ProcessOperator implements Operator {
   readonly #context: OperatorContext;
   readonly #timers: TimerService;
+  readonly #calls: BackgroundCalls | undefined;
   readonly #processor: Processor<unknown>;
   /** What the processor works on; a timer goes on with the last one. */
   #current: StreamRecord | undefined;
@@ -23,6 +25,8 @@ class ProcessOperator implements Operator {
   constructor(context: OperatorContext, spec: AnySpec, timers: TimerStore) {
     this.#context = context;
     this.#timers = new TimerService(context, timers);
+    this.#calls =
+      spec.calls === undefined ? undefined : new BackgroundCalls(spec.calls, context.counters);
     this.#processor = (
       spec as unknown as ProcessSpec<unknown, unknown, Record<string, unknown>>
     ).create(this.#processContext());
@@ -35,6 +39,8 @@ class ProcessOperator implements Operator {
       store: (declared) => context.store(declared),
       table: (declared) => context.table(declared),
       timers: this.#timers,
+      calls: this.#calls ?? NO_CALLS,
+      now: () => context.now(),
       forward: (key, value, options) => context.forward(this.#record(key, value, options)),
       forwardTo: (output, key, value, options) =>
         requireOutput(context, output)(this.#record(key, value, options)),
@@ -77,17 +83,32 @@ class ProcessOperator implements Operator {
   }
 
   readonly #onTimer = (key: string, atMs: number, kind: 'event' | 'wall'): void => {
-    const before = this.#current;
-    this.#current = {
-      key,
-      value: undefined,
-      watermark: this.#context.watermark(),
-      source: before?.source ?? NO_SOURCE,
-      timestamp: atMs,
-    };
-    this.#processor.onTimer?.(key, atMs, kind);
-    this.#current = before;
+    const source = this.#current?.source ?? NO_SOURCE;
+    this.#as({ key, atMs, source }, () => this.#processor.onTimer?.(key, atMs, kind));
   };
+
+  /** What is forwarded meanwhile follows from no record, or from the last one. */
+  #as(
+    { key, atMs, source }: { key: string; atMs: number; source: SourceRecord },
+    work: () => void,
+  ): void {
+    const before = this.#current;
+    const watermark = this.#context.watermark();
+    this.#current = { key, value: undefined, watermark, source, timestamp: atMs };
+    work();
+    this.#current = before;
+  }
+
+  /** Takes what calls came to. */
+  async drain(): Promise<void> {
+    await this.#calls?.take((id, then) =>
+      this.#as({ key: id, atMs: this.#context.now(), source: NO_SOURCE }, then),
+    );
+  }
+
+  dispose(): void {
+    this.#calls?.dispose();
+  }
 
   onTableChange(
     topic: Parameters<NonNullable<Processor<unknown>['onTableChange']>>[0],

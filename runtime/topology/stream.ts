@@ -7,6 +7,7 @@ import { dedupOperator, dedupStore } from '../operators/dedup.ts';
 import { matchOperator, matchStores } from '../operators/match.ts';
 import { MATCH_DEFAULTS, type MatchOptions } from '../operators/match-api.ts';
 import { processOperator } from '../operators/process.ts';
+import type { CallOptions } from '../operators/process-api.ts';
 import { topicSinkOperator } from '../operators/sink.ts';
 import {
   branchOperator,
@@ -265,7 +266,7 @@ export class StreamNode {
 
   process(
     name: string,
-    spec: { stores?: never[]; tables?: never[]; outputs?: string[] },
+    spec: { stores?: never[]; tables?: never[]; outputs?: string[]; calls?: CallOptions },
   ): StreamNode {
     const timers = timerStore(name);
     const { stores = [], tables = [], outputs = [] } = spec;
@@ -276,6 +277,7 @@ export class StreamNode {
       stores: [...stores, timers],
       tables,
       timed: true,
+      async: spec.calls !== undefined,
     };
     return this.#then(name, step, true);
   }
