@@ -340,18 +340,104 @@ export interface ContactUnified {
   version: bigint;
 }
 
-/** An enrichment of a contact by one provider is over. */
+/** What is known of a contact beyond its golden record, from our own tables and from providers. A tombstone says it was deleted. */
+export interface ContactEnriched {
+  /** The contact's. */
+  id: string;
+  tenant_id: string;
+  email: string | null;
+  /** Our own tables before the provider. */
+  company: string | null;
+  company_domain: string | null;
+  industry: string | null;
+  employees: number | null;
+  /** Of the company: ISO 3166-1, two letters. */
+  country: string | null;
+  job_title: string | null;
+  seniority: string | null;
+  location: string | null;
+  /** URLs. */
+  social_profiles: string[];
+  /** deliverable, undeliverable, risky or unknown. */
+  email_status: string | null;
+  /** Whether it is deliverable; null where nobody could say. */
+  email_valid: boolean | null;
+  /** By field: `cdc:companies`, or `<provider>@<when it answered, ISO 8601>`. */
+  provenance: Record<string, string>;
+  /** What each provider said. */
+  providers: ProviderSays[];
+  /** The contact's version that it follows. */
+  revision: bigint;
+  enriched_at: number;
+  /** Grows with every emission: the contact's version, or one more than before. */
+  version: bigint;
+}
+
+/** The journal: what providers have answered about a contact, each subject's newest answer. A replay reads it in place of calling them. A tombstone says the contact was deleted. */
+export interface EnrichmentAnswered {
+  tenant_id: string;
+  contact_id: string;
+  /** Oldest first, at most 20. */
+  answers: JournaledAnswer[];
+}
+
+/** What came of asking one provider about one contact. */
 export interface EnrichmentCompleted {
   tenant_id: string;
   contact_id: string;
+  /** company, person or verification. */
   provider: string;
   /** found, not_found or failed. */
   outcome: string;
-  /** Answered without a call. */
+  /** Whether nobody was called for it. */
   cached: boolean;
-  /** Of the call, 0 when cached. */
+  /** From the first attempt to the answer; 0 when cached. */
   duration_ms: number;
   completed_at: number;
+}
+
+/** A revision of a contact that matters to its enrichment: what providers are asked by, and what our own tables say. A tombstone says the contact was deleted. */
+export interface EnrichmentRequested {
+  tenant_id: string;
+  contact_id: string;
+  /** The contact's version. */
+  revision: bigint;
+  /** The topic that the contact is from. */
+  source: string;
+  /** What person and verification are asked by: lower case. */
+  email: string | null;
+  /** What company is asked by: the company's, else that of the e-mail address unless anybody can have one there. */
+  domain: string | null;
+  /** What our own tables say. */
+  company: string | null;
+  company_domain: string | null;
+  industry: string | null;
+  requested_at: number;
+}
+
+export interface JournaledAnswer {
+  provider: string;
+  /** The domain or e-mail address that was asked about. */
+  subject: string;
+  /** found or not_found. */
+  outcome: string;
+  fields: Record<string, string>;
+  answered_at: number;
+}
+
+export interface ProviderSays {
+  /** company, person or verification. */
+  provider: string;
+  /** What it was asked about. */
+  subject: string;
+  /** Of the last time that it was asked: found, not_found or failed. */
+  outcome: string;
+  /** Of the answer that counts; null when there is none. */
+  answered_at: number | null;
+  /** Whether that answer was older than its time to live. */
+  stale: boolean;
+  /** failed: why. */
+  reason: string | null;
 }
 
 /** One valid, deduplicated event, from a webhook or from the events table. */
