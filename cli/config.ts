@@ -4,6 +4,7 @@ import { stackConfigSchema } from '../compose/config.ts';
 import { readEndpoints, readWorkerUrls, type StackEndpoints } from '../compose/stack.ts';
 import { connectorConfigSections } from '../connectors/registry.ts';
 import { pipelinesConfigSchema } from '../pipelines/config.ts';
+import { enrichmentConfigSchema } from '../pipelines/enrichment/config.ts';
 import { checkpointConfigSchema } from '../runtime/checkpoint/config.ts';
 import { claimCheckConfigSchema } from '../runtime/claims/config.ts';
 import type { Environment } from '../runtime/config/collection.ts';
@@ -26,6 +27,7 @@ export const appConfigSchema = z.strictObject({
   claimCheck: claimCheckConfigSchema,
   subscriptions: subscriptionsConfigSchema,
   pipelines: pipelinesConfigSchema,
+  enrichment: enrichmentConfigSchema,
   delivery: deliveryConfigSchema,
   state: stateConfigSchema,
   checkpoint: checkpointConfigSchema,

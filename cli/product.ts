@@ -4,7 +4,7 @@ import type { Connector } from '../connectors/connector.ts';
 import type { ConnectorEnvironment } from '../connectors/debezium/connector-config.ts';
 import { type ConnectorConfigs, connectors } from '../connectors/registry.ts';
 import type { ConnectorServices } from '../connectors/services.ts';
-import { activePipelines, pipelines } from '../pipelines/catalog.ts';
+import { activePipelines, type PipelineConfigs, pipelines } from '../pipelines/catalog.ts';
 import type { PipelinesConfig } from '../pipelines/config.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';
@@ -37,7 +37,7 @@ import { createSubscriptions, SUBSCRIPTIONS } from '../subscriptions/subscriptio
 import { VERSION } from './version.ts';
 
 /** The sections of the root configuration that a running product reads. */
-export interface ProductConfig extends ConnectorConfigs, SinkConfigs {
+export interface ProductConfig extends ConnectorConfigs, PipelineConfigs, SinkConfigs {
   readonly kafka: KafkaConfig;
   readonly registry: RegistryConfig;
   readonly claimCheck: ClaimCheckConfig;
@@ -81,10 +81,10 @@ export function kafkaOf(
 
 /** Every consumer group of the product with the topics it reads, for lag. */
 export function watchedGroups(
-  config: SinkConfigs & Pick<ProductConfig, 'pipelines'>,
+  config: SinkConfigs & PipelineConfigs & Pick<ProductConfig, 'pipelines'>,
   logger: Logger,
 ): WatchedGroup[] {
-  const tasks = activePipelines(config.pipelines).flatMap(({ name, subTopologies }) =>
+  const tasks = activePipelines(config).flatMap(({ name, subTopologies }) =>
     subTopologies.map((sub) => ({
       group: groupOf(name, sub.name),
       topics: inputsOf(name, sub).map(({ topic }) => topic),
@@ -152,7 +152,7 @@ export async function startProduct(
   const clientId = url === undefined ? config.kafka.clientId : announce(config.kafka.clientId, url);
   const announced = { ...config, kafka: { ...config.kafka, clientId } };
   const { client, codec, claims } = kafkaOf(announced, logger, metrics);
-  const ownPipelines = activePipelines(config.pipelines).filter(({ name }) => selected(only, name));
+  const ownPipelines = activePipelines(config).filter(({ name }) => selected(only, name));
   const ownSinks = sinks
     .filter(({ name }) => selected(only, name))
     .map(({ createSink }) => createSink(config, { logger, parts: config.pipelines.optional }));

@@ -3,6 +3,8 @@ import { optionalParts } from '../schemas/topics.ts';
 import { alertsPipeline, createAlertsPipeline } from './alerts/topology.ts';
 import type { PipelinesConfig } from './config.ts';
 import { contactsPipeline } from './contacts/topology.ts';
+import type { EnrichmentConfig } from './enrichment/config.ts';
+import { createEnrichmentPipeline, enrichmentPipeline } from './enrichment/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
 import { identityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
@@ -13,6 +15,7 @@ import { scoringPipeline } from './scoring/topology.ts';
 export const pipelines: readonly Topology[] = [
   alertsPipeline,
   contactsPipeline,
+  enrichmentPipeline,
   eventsPipeline,
   identityPipeline,
   ledgerPipeline,
@@ -20,13 +23,22 @@ export const pipelines: readonly Topology[] = [
   scoringPipeline,
 ];
 
+/** The sections of the configuration that pipelines are made by. */
+export interface PipelineConfigs {
+  readonly pipelines: PipelinesConfig;
+  readonly enrichment: EnrichmentConfig;
+}
+
 /** Those that run: the optional ones only where the configuration names them. */
-export function activePipelines({ optional, throttle }: PipelinesConfig): readonly Topology[] {
+export function activePipelines(config: PipelineConfigs): readonly Topology[] {
+  const { optional, throttle } = config.pipelines;
   const active = pipelines.filter(
     ({ name }) =>
       !optionalParts.some((part) => part === name) || optional.some((part) => part === name),
   );
-  return active.map((topology) =>
-    topology === alertsPipeline ? createAlertsPipeline(throttle) : topology,
-  );
+  return active.map((topology) => {
+    if (topology === alertsPipeline) return createAlertsPipeline(throttle);
+    if (topology === enrichmentPipeline) return createEnrichmentPipeline(config.enrichment);
+    return topology;
+  });
 }
