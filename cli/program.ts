@@ -6,6 +6,7 @@ import { configCommand } from './commands/config.ts';
 import { connectorsCommand } from './commands/connectors.ts';
 import { demoCommand } from './commands/demo.ts';
 import { dlqCommand } from './commands/dlq.ts';
+import { enrichmentCommand } from './commands/enrichment.ts';
 import { importCommand } from './commands/import.ts';
 import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
@@ -30,6 +31,7 @@ const commands: readonly (() => Command)[] = [
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
+  enrichmentCommand,
   modelCommand,
   tenantCommand,
   proveCommand,
