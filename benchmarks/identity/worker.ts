@@ -43,7 +43,6 @@ function processorOf(state: TaskState): Processor<ContactObserved> {
     },
     timers: { schedule: () => undefined, cancel: () => undefined },
     calls: NO_CALLS,
-    now: () => TIMESTAMP,
     forward: (_key, value) => {
       counts.golden += 1;
       if (value !== null) codec.encode('contact.unified', value);

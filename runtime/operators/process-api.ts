@@ -50,8 +50,6 @@ export interface ProcessContext<W, O extends Record<string, unknown>> {
   readonly timers: Timers;
   /** Of a step that declares `calls`. */
   readonly calls: Calls;
-  /** The task's clock, ms since the epoch. */
-  now(): number;
   forward(key: string, value: W, options?: ForwardOptions): void;
   forwardTo<K extends keyof O & string>(
     output: K,

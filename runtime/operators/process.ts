@@ -40,7 +40,6 @@ class ProcessOperator implements Operator {
       table: (declared) => context.table(declared),
       timers: this.#timers,
       calls: this.#calls ?? NO_CALLS,
-      now: () => context.now(),
       forward: (key, value, options) => context.forward(this.#record(key, value, options)),
       forwardTo: (output, key, value, options) =>
         requireOutput(context, output)(this.#record(key, value, options)),
