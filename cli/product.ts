@@ -81,7 +81,7 @@ export function kafkaOf(
 
 /** Every consumer group of the product with the topics it reads, for lag. */
 export function watchedGroups(
-  config: SinkConfigs & PipelineConfigs & Pick<ProductConfig, 'pipelines'>,
+  config: SinkConfigs & PipelineConfigs,
   logger: Logger,
 ): WatchedGroup[] {
   const tasks = activePipelines(config).flatMap(({ name, subTopologies }) =>

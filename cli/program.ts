@@ -38,6 +38,7 @@ const commands: readonly (() => Command)[] = [
   schemasCommand,
   checkpointCommand,
   claimCheckCommand,
+  enrichmentCommand,
   modelCommand,
   tenantCommand,
   enrichmentCommand,

@@ -16,7 +16,7 @@ import { TopicCodec } from '../../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../../schemas/registry.ts';
 import { isTopicName } from '../../schemas/topics.ts';
 import { formatBytes } from '../checkpoint-view.ts';
-import { jsonValue } from '../dlq/where.ts';
+import { jsonValue } from '../../runtime/letters/where.ts';
 import { type HistoryContext, openHistoryContext } from '../history/context.ts';
 import { ReadProgress } from '../history/progress.ts';
 import { offsetsAsText, printArchiveReport } from '../history/verify-view.ts';

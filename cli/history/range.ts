@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from 'commander';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { offsetsAtTime } from '../../runtime/kafka/partition-offsets.ts';
-import { parseSince } from '../dlq/selection.ts';
+import { parseSince } from '../dlq/since.ts';
 
 /** Where a range begins or ends: an offset, or a time in ms since the epoch. */
 export type Bound = { readonly offset: bigint } | { readonly time: number };

@@ -48,6 +48,7 @@ async function reachflow(...args: string[]): Promise<string> {
 function trace(query: string): Promise<Trace> {
   const { clickhouse, elasticsearch, postgres } = testStack();
   const stores = {
+    alerts: sinkConfigSections.alerts.parse({}),
     postgres: sinkConfigSections.postgres.parse(postgres),
     clickhouse: sinkConfigSections.clickhouse.parse({ ...clickhouse, database: namespace }),
     elasticsearch: sinkConfigSections.elasticsearch.parse({

@@ -162,7 +162,7 @@ export const enrichmentConfigSchema = z.strictObject({
     ),
   company: providerSchema('companies by domain', 30 * DAY),
   person: providerSchema('persons by e-mail address', 30 * DAY),
-  verification: providerSchema('whether e-mail addresses are deliverable', 7 * DAY),
+  verification: providerSchema('the deliverability of e-mail addresses', 7 * DAY),
   attempts: attemptsSchema.describe('How one request is tried.'),
   askAgain: askAgainSchema.describe('What a contact does about providers that failed.'),
   breaker: breakerSchema.describe('When the requests of a provider fail.'),

@@ -4,7 +4,7 @@ import type { WithOutputs } from '../../runtime/topology/api.ts';
 import { defineTopology } from '../../runtime/topology/builder.ts';
 import type { Topology } from '../../runtime/topology/graph.ts';
 import type { ContactEnriched } from '../../schemas/types.ts';
-import type { EnrichmentConfig } from './config.ts';
+import { type EnrichmentConfig, enrichmentConfigSchema } from './config.ts';
 import { ProviderClient } from './providers/client.ts';
 import { httpProvider } from './providers/http.ts';
 import { type Provider, providerKinds } from './providers/provider.ts';
@@ -103,3 +103,6 @@ function worstOf(clients: Clients): BreakerState {
   const states = Object.values(clients).map(({ breaker }) => breaker);
   return (['open', 'half-open'] as const).find((state) => states.includes(state)) ?? 'closed';
 }
+
+/** As it is by default, without providers: what there is to see of it without a configuration. */
+export const enrichmentPipeline = createEnrichmentPipeline(enrichmentConfigSchema.parse({}));
