@@ -31,7 +31,7 @@ import { localStates } from '../runtime/task/local-states.ts';
 import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
-import { type SinkConfigs, sinks } from '../sinks/registry.ts';
+import { createSinks, type SinkConfigs, sinkNames } from '../sinks/registry.ts';
 import type { SubscriptionsConfig } from '../subscriptions/config.ts';
 import { createSubscriptions, SUBSCRIPTIONS } from '../subscriptions/subscriptions.ts';
 import { VERSION } from './version.ts';
@@ -59,7 +59,7 @@ export interface Product {
 export const partNames: readonly string[] = [
   ...connectors.map(({ name }) => name),
   ...pipelines.map(({ name }) => name),
-  ...sinks.map(({ name }) => name),
+  ...sinkNames,
   SUBSCRIPTIONS,
 ];
 
@@ -90,9 +90,10 @@ export function watchedGroups(
       topics: inputsOf(name, sub).map(({ topic }) => topic),
     })),
   );
-  const stores = sinks.map(({ name, createSink }) => ({
+  const deps = { logger, parts: config.pipelines.optional };
+  const stores = createSinks(config, deps).map(({ name, topics }) => ({
     group: sinkGroup(name),
-    topics: createSink(config, { logger, parts: config.pipelines.optional }).topics,
+    topics,
   }));
   return [...tasks, ...stores];
 }
@@ -153,9 +154,8 @@ export async function startProduct(
   const announced = { ...config, kafka: { ...config.kafka, clientId } };
   const { client, codec, claims } = kafkaOf(announced, logger, metrics);
   const ownPipelines = activePipelines(config.pipelines).filter(({ name }) => selected(only, name));
-  const ownSinks = sinks
-    .filter(({ name }) => selected(only, name))
-    .map(({ createSink }) => createSink(config, { logger, parts: config.pipelines.optional }));
+  const deps = { logger, parts: config.pipelines.optional };
+  const ownSinks = createSinks(config, deps, (name) => selected(only, name));
   const publisher = createLazyPublisher(client, codec);
   const engine = new Engine({
     client,

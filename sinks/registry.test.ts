@@ -9,6 +9,7 @@ const configs = {
   postgres: sinkConfigSections.postgres.parse({}),
   clickhouse: sinkConfigSections.clickhouse.parse({}),
   elasticsearch: sinkConfigSections.elasticsearch.parse({}),
+  alerts: sinkConfigSections.alerts.parse({}),
 };
 
 describe('sink registry', () => {

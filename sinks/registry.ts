@@ -1,4 +1,6 @@
 import type { Sink } from '../runtime/delivery/sink.ts';
+import { alertActions, createAlertSink } from './alerts/actions.ts';
+import { type AlertsConfig, alertsConfigSchema } from './alerts/config.ts';
 import { type ClickhouseConfig, clickhouseConfigSchema } from './clickhouse/config.ts';
 import { planEvolution as planClickhouse } from './clickhouse/evolution.ts';
 import { createClickhouseSink } from './clickhouse/sink.ts';
@@ -17,6 +19,7 @@ export const sinkConfigSections = {
   postgres: postgresConfigSchema,
   clickhouse: clickhouseConfigSchema,
   elasticsearch: elasticsearchConfigSchema,
+  alerts: alertsConfigSchema,
 } as const;
 
 /** Those sections, parsed. The root configuration is one. */
@@ -24,9 +27,10 @@ export interface SinkConfigs {
   readonly postgres: PostgresConfig;
   readonly clickhouse: ClickhouseConfig;
   readonly elasticsearch: ElasticsearchConfig;
+  readonly alerts: AlertsConfig;
 }
 
-/** A sink that Reachflow knows. */
+/** A store that Reachflow knows. */
 export interface SinkEntry {
   /** The same as the sink's own `name`. */
   readonly name: string;
@@ -38,7 +42,7 @@ export interface SinkEntry {
   readonly fieldBudget?: (model: TableModel) => { readonly used: number; readonly limit: number };
 }
 
-/** All sinks. A new one gets a line here and one above. */
+/** All stores. A new one gets a line here and one above. */
 export const sinks: readonly SinkEntry[] = [
   {
     name: 'postgres',
@@ -57,3 +61,24 @@ export const sinks: readonly SinkEntry[] = [
     fieldBudget,
   },
 ];
+
+/** Names of all sinks: the stores, and what is done with alerts. */
+export const sinkNames: readonly string[] = [...sinks, ...alertActions].map(({ name }) => name);
+
+/**
+ * The sinks of a configuration: all stores, and the actions that it names for alerts.
+ * @param isWanted by name; all by default.
+ */
+export function createSinks(
+  config: SinkConfigs,
+  deps: SinkDeps,
+  isWanted: (name: string) => boolean = () => true,
+): Sink[] {
+  const stores = sinks
+    .filter(({ name }) => isWanted(name))
+    .map(({ createSink }) => createSink(config, deps));
+  const actions = alertActions
+    .filter(({ name }) => isWanted(name))
+    .flatMap((action) => createAlertSink(action, config.alerts.actions, deps) ?? []);
+  return [...stores, ...actions];
+}

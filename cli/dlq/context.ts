@@ -4,7 +4,7 @@ import { ReachflowError } from '../../runtime/errors.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
-import { sinks } from '../../sinks/registry.ts';
+import { sinkNames } from '../../sinks/registry.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
 import { kafkaOf } from '../product.ts';
 
@@ -40,7 +40,7 @@ export async function queuesOf(client: KafkaClient, topic: string | undefined): 
 
 /** Refuses to send where nobody reads. @throws ReachflowError `DLQ_CONSUMER_UNKNOWN`. */
 export function requireConsumer(consumer: string): void {
-  const known = [...pipelines, ...sinks].map(({ name }) => name);
+  const known = [...pipelines.map(({ name }) => name), ...sinkNames];
   if (known.includes(consumer)) return;
   throw new ReachflowError(
     `nobody reads what would be sent to ${consumer}: there is no such part`,

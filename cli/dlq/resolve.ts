@@ -14,7 +14,7 @@ import { Resolutions } from '../../runtime/delivery/resolutions.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { repeatedBefore } from '../../runtime/topology/paths.ts';
-import { sinks } from '../../sinks/registry.ts';
+import { createSinks } from '../../sinks/registry.ts';
 import { confirm } from '../confirm.ts';
 import { line, note, table } from '../output.ts';
 import { CONFIRM_HINT, isUnfiltered, showKinds } from './confirm.ts';
@@ -179,9 +179,7 @@ export async function preview(
     });
   }
   const silent = createLogger({ ...config.log, level: 'error' });
-  const stores = sinks.map(({ createSink }) =>
-    createSink(config, { logger: silent, parts: config.pipelines.optional }),
-  );
+  const stores = createSinks(config, { logger: silent, parts: config.pipelines.optional });
   const trial = { codec, pipelines, sinks: stores, ...(patch === undefined ? {} : { patch }) };
   const prospects = await dryRun(trial, letters);
   for (const sink of stores) await sink.close().catch(() => undefined);
