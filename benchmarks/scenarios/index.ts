@@ -2,6 +2,7 @@ import { cdc } from '../cdc/cdc.ts';
 import { dashboards } from '../dashboards/dashboards.ts';
 import type { Scenario } from '../harness/scenario.ts';
 import { contacts } from '../identity/contacts.ts';
+import { scoring } from '../scoring/scoring.ts';
 import { clickhouseSink } from '../sinks/clickhouse.ts';
 import { elasticsearchSink } from '../sinks/elasticsearch.ts';
 import { sinkJdbc } from '../sinks/jdbc.ts';
@@ -22,7 +23,7 @@ import { workers } from './workers.ts';
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
   ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild, cep],
-  ...[importCsv, cdc, contacts],
+  ...[importCsv, cdc, contacts, scoring],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
   ...[webhooks, surge],
   ...[subscriptions, socket],
