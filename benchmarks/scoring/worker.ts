@@ -65,7 +65,12 @@ function epoch(inputs: readonly (readonly [string, ScoreInput])[]): number {
   return (user + system) / 1e6;
 }
 
-function phase(name: string, known: number, size: number, make: (n: number) => [string, ScoreInput]) {
+function phase(
+  name: string,
+  known: number,
+  size: number,
+  make: (n: number) => [string, ScoreInput],
+) {
   const before = scored;
   let cpu = 0;
   for (let from = 0; from < size; from += EPOCH) {
@@ -85,7 +90,8 @@ function evaluate(): void {
   );
   let sum = 0;
   const before = process.cpuUsage();
-  for (let n = 0; n < EVALUATED; n += 1) sum += scoreOf(model, rows[n % rows.length] ?? new Float32Array());
+  for (let n = 0; n < EVALUATED; n += 1)
+    sum += scoreOf(model, rows[n % rows.length] ?? new Float32Array());
   const { user, system } = process.cpuUsage(before);
   const perCpuSecond = Math.round((EVALUATED * 1e6) / (user + system));
   const line = { phase: 'model alone', known: 0, scored: EVALUATED, perCpuSecond };
