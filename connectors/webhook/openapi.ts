@@ -186,7 +186,7 @@ export const ingestSchema = {
       'MEDIA_TYPE_UNSUPPORTED',
     ]),
     422: refusal('The event does not say whose it is.', ['TENANT_MISSING']),
-    429: refusal('Too many.', ['RATE_LIMITED', 'TOO_MANY_FAILURES'], {
+    429: refusal('Too many.', ['RATE_LIMITED', 'TENANT_THROTTLED', 'TOO_MANY_FAILURES'], {
       ...RETRY_AFTER,
       ...RATE_LIMIT,
     }),

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { backoffMs } from '../../runtime/backoff.ts';
+import { backoffMs, settledWithin } from '../../runtime/backoff.ts';
 import { errorMessage, type ReachflowError } from '../../runtime/errors.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import { followTopic } from '../../runtime/kafka/reader.ts';
@@ -29,6 +29,8 @@ export interface ThrottleDeps {
 const TOPIC = 'tenant.throttled';
 /** How long a start waits to know all throttles, ms: without a broker events are taken all the same. */
 const START_MS = 5_000;
+/** How long a close waits for a broker that does not answer, ms. */
+const CLOSE_MS = 2_000;
 const BACKOFF = { initialMs: 100, maxMs: 5_000 };
 
 /** Tenants by the newest record of each; those that are over are forgotten. */
@@ -76,7 +78,7 @@ export async function followThrottles(deps: ThrottleDeps): Promise<FollowedThrot
     of: (tenant) => table.of(tenant),
     async close() {
       over.abort();
-      await running;
+      await settledWithin(CLOSE_MS, [running]);
     },
   };
 }

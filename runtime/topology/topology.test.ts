@@ -56,6 +56,19 @@ describe('a topology', () => {
     }
   });
 
+  it('is cut before a process where its author says so, and the key was changed', () => {
+    const cutAt = (rekey: boolean) =>
+      defineTopology('p', (t) => {
+        const source = t.stream('event.recorded', { name: 'events' });
+        (rekey ? source.selectKey('by-tenant', ({ tenant_id }) => tenant_id) : source)
+          .repartition('tenants')
+          .process<null>('count', { create: () => ({ process: () => undefined }) })
+          .ignore('only its shape matters here');
+      }).subTopologies.map((sub) => sourcesOf(sub).map(({ topic }) => topic));
+    expect(cutAt(true)).toEqual([['event.recorded'], ['p.tenants.repartition']]);
+    expect(cutAt(false)).toEqual([['event.recorded']]);
+  });
+
   it('needs no repartition topic where records are on the partition of their key already', () => {
     const one = defineTopology('p', (t) =>
       t
