@@ -6,7 +6,7 @@ import { contactsPipeline } from './contacts/topology.ts';
 import { type EnrichmentConfig, enrichmentConfigSchema } from './enrichment/config.ts';
 import { createEnrichmentPipeline } from './enrichment/topology.ts';
 import { eventsPipeline } from './events/topology.ts';
-import { identityPipeline } from './identity/topology.ts';
+import { createIdentityPipeline } from './identity/topology.ts';
 import { ledgerPipeline } from './ledger/topology.ts';
 import { metricsPipeline } from './metrics/topology.ts';
 import { scoringPipeline } from './scoring/topology.ts';
@@ -17,13 +17,13 @@ export interface PipelineConfigs {
   readonly enrichment: EnrichmentConfig;
 }
 
-function allPipelines({ pipelines: { throttle }, enrichment }: PipelineConfigs): Topology[] {
+function allPipelines({ pipelines: of, enrichment }: PipelineConfigs): Topology[] {
   return [
-    createAlertsPipeline(throttle),
+    createAlertsPipeline(of.throttle),
     contactsPipeline,
     createEnrichmentPipeline(enrichment),
     eventsPipeline,
-    identityPipeline,
+    createIdentityPipeline(of.regions),
     ledgerPipeline,
     metricsPipeline,
     scoringPipeline,

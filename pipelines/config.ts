@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { optionalParts } from '../schemas/topics.ts';
+import { isCountry } from './identity/steps/normalise.ts';
 
 /** What follows from a tenant that calls too often. */
 const throttleSchema = z.strictObject({
@@ -24,6 +25,15 @@ export const pipelinesConfigSchema = z.strictObject({
   throttle: throttleSchema
     .prefault({})
     .describe('What the alert suspicious_activity does to its tenant.'),
+  regions: z
+    .record(
+      z.string().min(1).max(128),
+      z.string().refine(isCountry, 'an ISO 3166-1 code of two letters'),
+    )
+    .default({})
+    .describe(
+      'By tenant: the country that its contacts’ phone numbers are of when neither they nor the contact say one; for identity.',
+    ),
 });
 
 export type PipelinesConfig = z.infer<typeof pipelinesConfigSchema>;

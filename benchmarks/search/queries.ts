@@ -28,7 +28,7 @@ export function queryText(kind: QueryKind, number: number): string {
     case 'typo':
       return [...words.slice(0, -1), misspelled(last)].join(' ');
     case 'part':
-      return last.slice(1, 5);
+      return last.length < 4 ? full_name : last.slice(1, 5);
     case 'email':
       return number % 3 === 0 ? email.slice(0, email.indexOf('@') + 3) : email;
     case 'company':

@@ -10,7 +10,7 @@ import { type QueryKind, queryKinds, queryText } from './queries.ts';
 
 const PERCENTILES = { p50: 0.5, p95: 0.95, p99: 0.99, max: 1 } as const;
 /** Searches of a kind and run. */
-const SEARCHES = 200;
+const SEARCHES = 100;
 /** A query that hundreds of thousands match, and its pages of a hundred that are turned. */
 const BROAD = 'company';
 const DEEP_PAGES = 100;

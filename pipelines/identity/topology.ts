@@ -1,18 +1,29 @@
+import type { TopologyBuilder } from '../../runtime/topology/api.ts';
 import { defineTopology } from '../../runtime/topology/builder.ts';
+import type { Topology } from '../../runtime/topology/graph.ts';
 import type { ContactUnified } from '../../schemas/types.ts';
 import { recordStore } from './resolve/known-record.ts';
 import { createResolveStep, type ResolveOutputs } from './resolve/resolve.ts';
-import { judgeContact } from './steps/judge.ts';
+import { judgeContact, type RegionOf } from './steps/judge.ts';
 import { readContactChange, readContactRow, readContactWebhook } from './steps/read-sources.ts';
-
-/** Where no tenant's country is known, phone numbers need a contact's country, or their own. */
-const NO_REGION = () => undefined;
 
 /**
  * What webhooks, tables and files say of contacts → one valid, normalised shape (`contact.observed`) → the contacts that they are
  * together (`contact.unified`), and what becomes of these. Optional: beside the pipeline `contacts` for now.
  */
-export const identityPipeline = defineTopology('identity', (t) => {
+export const identityPipeline = createIdentityPipeline({});
+
+/**
+ * The same, with the countries of tenants' phone numbers: where none is known, numbers need a contact's country, or their own.
+ * @param regions ISO 3166-1 country by tenant.
+ */
+export function createIdentityPipeline(regions: Readonly<Record<string, string>>): Topology {
+  const regionOf = (tenant: string) =>
+    Object.hasOwn(regions, tenant) ? regions[tenant] : undefined;
+  return defineTopology('identity', (t) => build(t, regionOf));
+}
+
+function build(t: TopologyBuilder, regionOf: RegionOf): void {
   const webhooks = t
     .stream('webhook.received', { name: 'sources' })
     .step('read-webhook', readContactWebhook);
@@ -25,7 +36,7 @@ export const identityPipeline = defineTopology('identity', (t) => {
     .merge('webhooks-and-rows', rows)
     .merge('all', changes)
     .step('judge', (contact, { source }) =>
-      judgeContact(contact, source.record.timestamp, NO_REGION),
+      judgeContact(contact, source.record.timestamp, regionOf),
     )
     .to('contact.observed', { key: ({ tenant_id }) => tenant_id });
 
@@ -42,4 +53,4 @@ export const identityPipeline = defineTopology('identity', (t) => {
   resolved.output('merged').to('contact.merged');
   resolved.output('deleted').to('contact.deleted');
   resolved.output('held-back').to('contact.held_back');
-});
+}

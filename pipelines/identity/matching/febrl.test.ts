@@ -6,8 +6,8 @@ import { loadFebrl } from './testing/febrl.ts';
 /**
  * Labelled pairs of Febrl. Four choices were made with a look at the recall of sets 1 and 2 as wholes: bands and rows, which
  * exact keys there are, that an e-mail and not a birth date counts as shared where given names differ, and what
- * lifts the limit for a name with a town. There is no set held out. The weights are those of the literature, rounded, and the
- * threshold lies where both curves are flat.
+ * lifts the limit for a name with a town. Set 3 was held out. The weights are those of the literature, rounded, and the threshold
+ * lies where both curves are flat.
  */
 describe.each([
   [1, 500],
@@ -32,6 +32,21 @@ describe.each([
   it('compares few of the pairs that there are', () => {
     const { pairs, records } = evaluation;
     expect(pairs.length).toBeLessThan(records.length);
+  });
+});
+
+describe('Febrl 3, held out', () => {
+  const evaluation = evaluate(loadFebrl(3));
+
+  it('has as many pairs of one person as its authors say', () => {
+    expect(evaluation.truePairs).toBe(6_538);
+  });
+
+  // By pairs alone its recall is 0.926: docs/guides/contact-identity.md.
+  it('comes into contacts with precision ≥ 0.98 and recall ≥ 0.95', () => {
+    const { precision, recall } = clusterQuality(evaluation, MATCH_BITS);
+    expect(precision).toBeGreaterThanOrEqual(0.98);
+    expect(recall).toBeGreaterThanOrEqual(0.95);
   });
 });
 

@@ -21,11 +21,20 @@ export const ROWS = 6;
 export const SHARED_BANDS = 2;
 export const PERMUTATIONS = BANDS * ROWS;
 
-const multipliers = new Uint32Array(PERMUTATIONS);
-const offsets = new Uint32Array(PERMUTATIONS);
+const TOP_BIT = 0x80000000 | 0;
+/** The largest signed number: 2^32 − 1 with its top bit flipped. */
+const MOST = 0x7fffffff;
+
+const multipliers = new Int32Array(PERMUTATIONS);
+/** What is added, with the top bit flipped. */
+const flipped = new Int32Array(PERMUTATIONS);
 for (let i = 0; i < PERMUTATIONS; i += 1) {
   multipliers[i] = mix(2 * i + 1) | 1;
-  offsets[i] = mix(0x51ed270b + i);
+  flipped[i] = mix(0x51ed270b + i) ^ TOP_BIT;
+}
+
+function at(numbers: Int32Array, index: number): number {
+  return numbers[index] ?? 0;
 }
 
 /** Probability that records of Jaccard similarity `s` share so many bands that they are candidates. */
@@ -48,15 +57,37 @@ export class Signer {
     const { signature } = this;
     shingler.shingle(record);
     const { values, count } = shingler;
-    for (let p = 0; p < PERMUTATIONS; p += 1) {
-      const a = multipliers[p] ?? 1;
-      const b = offsets[p] ?? 0;
-      let least = 0xffffffff;
+    // Four permutations at a time: each shingle is read once for them. Values are kept with their top bit flipped, so that the
+    // order of signed numbers, which is the cheap one to compare by, is that of the unsigned.
+    for (let p = 0; p < PERMUTATIONS; p += 4) {
+      const [a0, a1, a2, a3] = [
+        at(multipliers, p),
+        at(multipliers, p + 1),
+        at(multipliers, p + 2),
+        at(multipliers, p + 3),
+      ];
+      const [b0, b1, b2, b3] = [
+        at(flipped, p),
+        at(flipped, p + 1),
+        at(flipped, p + 2),
+        at(flipped, p + 3),
+      ];
+      let [m0, m1, m2, m3] = [MOST, MOST, MOST, MOST];
       for (let i = 0; i < count; i += 1) {
-        const h = (Math.imul(a, values[i] ?? 0) + b) >>> 0;
-        if (h < least) least = h;
+        const x = values[i] ?? 0;
+        const h0 = (Math.imul(a0, x) + b0) | 0;
+        const h1 = (Math.imul(a1, x) + b1) | 0;
+        const h2 = (Math.imul(a2, x) + b2) | 0;
+        const h3 = (Math.imul(a3, x) + b3) | 0;
+        if (h0 < m0) m0 = h0;
+        if (h1 < m1) m1 = h1;
+        if (h2 < m2) m2 = h2;
+        if (h3 < m3) m3 = h3;
       }
-      signature[p] = least;
+      signature[p] = m0 ^ TOP_BIT;
+      signature[p + 1] = m1 ^ TOP_BIT;
+      signature[p + 2] = m2 ^ TOP_BIT;
+      signature[p + 3] = m3 ^ TOP_BIT;
     }
     return count > 0;
   }

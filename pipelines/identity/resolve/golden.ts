@@ -56,11 +56,13 @@ export function goldenOf(members: readonly KnownRecord[]): Golden {
   if (anchor === undefined) throw new Error('a contact has no source records');
   const ranked = others.length === 0 ? members : members.toSorted(bySurvivorship);
   const observed = ranked.map((member) => member.observed);
+  const origins = observed.map(originOf);
   const provenance: Record<string, string> = {};
   const person: Partial<Person> = {};
   for (const group of GROUPS) {
-    const from = observed.find((record) => group.some((field) => record[field] !== null));
-    const origin = from === undefined ? '' : originOf(from);
+    const rank = observed.findIndex((record) => group.some((field) => record[field] !== null));
+    const from = observed[rank];
+    const origin = origins[rank] ?? '';
     for (const field of group) {
       const value = from?.[field] ?? null;
       person[field] = value;
@@ -90,5 +92,10 @@ export function changedFields(before: Golden, after: Golden): string[] {
     'created_at',
     'updated_at',
   ];
-  return fields.filter((field) => JSON.stringify(before[field]) !== JSON.stringify(after[field]));
+  return fields.filter((field) => !isSame(before[field], after[field]));
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  return typeof a === 'object' && typeof b === 'object' && JSON.stringify(a) === JSON.stringify(b);
 }

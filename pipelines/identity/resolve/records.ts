@@ -3,6 +3,7 @@ import type { ContactObserved } from '../../../schemas/types.ts';
 import { BLOCKS, blockWorth, CANDIDATE } from '../matching/blocking.ts';
 import { BlockIndex } from './block-index.ts';
 import { HASHES, IDENTITY, identityHash, type KnownRecord, recordKey } from './known-record.ts';
+import { Tally } from './tally.ts';
 
 /** Records in one block, at most: what more share it are not compared by it, and reported. */
 export const MAX_BLOCK = 50;
@@ -17,6 +18,7 @@ export class Records {
   readonly #store: KeyValueStore<KnownRecord>;
   readonly #index = new BlockIndex();
   readonly #found: number[] = [];
+  readonly #shared = new Tally(BLOCKS * MAX_BLOCK);
   #last = 0;
 
   constructor(store: KeyValueStore<KnownRecord>) {
@@ -77,7 +79,8 @@ export class Records {
     before: KnownRecord | undefined,
     full: number[],
   ): number[] {
-    const shared = new Map<number, number>();
+    const shared = this.#shared;
+    shared.clear();
     for (let block = 0; block < BLOCKS; block += 1) {
       const hash = hashes[block] ?? 0;
       if (hash === 0) continue;
@@ -89,13 +92,9 @@ export class Records {
         continue;
       }
       const worth = blockWorth(block);
-      for (const other of this.#found) shared.set(other, (shared.get(other) ?? 0) + worth);
+      for (const other of this.#found) if (other !== number) shared.add(other, worth);
     }
-    const found: number[] = [];
-    for (const [other, worth] of shared) {
-      if (worth >= CANDIDATE && other !== number) found.push(other);
-    }
-    return found.sort((a, b) => a - b);
+    return shared.reaching(CANDIDATE).sort((a, b) => a - b);
   }
 
   /** Stores a record, and indexes it by its hashes instead of those that it had before. */

@@ -172,8 +172,8 @@ class Resolver implements Processor<ContactObserved> {
   #update(before: Component, now: Component, cause: ContactObserved, timestamp: number): void {
     const [old, golden] = [goldenOf(before), goldenOf(now)];
     const changed_fields = changedFields(old, golden);
-    const isMoved = JSON.stringify(old.provenance) !== JSON.stringify(golden.provenance);
-    if (changed_fields.length === 0 && !isMoved) return;
+    const isMoved = () => JSON.stringify(old.provenance) !== JSON.stringify(golden.provenance);
+    if (changed_fields.length === 0 && !isMoved()) return;
     const { id, members, version } = this.#emit(now, golden);
     if (changed_fields.length === 0) return;
     this.#event('updated', id, version, { members, changed_fields }, cause, timestamp);

@@ -9,8 +9,11 @@ export interface LabelledRecord {
   readonly record: MatchRecord;
 }
 
-/** Febrl's data sets 1 (1,000 records, 500 pairs) and 2 (5,000 records, 1,934 pairs): see febrl/NOTICE. */
-export function loadFebrl(set: 1 | 2): LabelledRecord[] {
+/**
+ * Febrl's data sets 1 (1,000 records, 500 pairs), 2 (5,000 records, 1,934 pairs) and 3 (5,000 records, up to five of a person besides
+ * the original, 6,538 pairs): see febrl/NOTICE.
+ */
+export function loadFebrl(set: 1 | 2 | 3): LabelledRecord[] {
   const file = new URL(`./febrl/dataset${set}.csv.br`, import.meta.url);
   const [header = '', ...lines] = brotliDecompressSync(readFileSync(file))
     .toString('utf8')
