@@ -189,6 +189,10 @@ describe('in a browser', () => {
   }
 
   const figure = (page: Page) => page.locator('[data-chart=events] output');
+  const shown = (page: Page, events: number) =>
+    figure(page)
+      .filter({ hasText: new RegExp(`^${events}$`) })
+      .waitFor();
   const counted = async (tenant: string) => {
     const [row] = await own.rows<{ events: number }>(
       `SELECT count() AS events FROM events FINAL WHERE tenant_id = '${tenant}' AND occurred_at > now() - 600`,
@@ -201,10 +205,7 @@ describe('in a browser', () => {
     for (const tenant of ['acme', 'globex']) {
       await page.locator('#tenant').selectOption(tenant);
       const expected = await counted(tenant);
-      await page.waitForFunction(
-        ([wanted]) => document.querySelector('[data-chart=events] output')?.textContent === wanted,
-        [String(expected)],
-      );
+      await shown(page, expected);
       // The lines as numbers: every step of them together is as many events.
       const card = page.locator('[data-chart=events-by-source]');
       await card.locator('canvas').waitFor();
@@ -215,10 +216,7 @@ describe('in a browser', () => {
     }
     const before = await counted('globex');
     await own.send('globex');
-    await page.waitForFunction(
-      ([wanted]) => document.querySelector('[data-chart=events] output')?.textContent === wanted,
-      [String(before + 1)],
-    );
+    await shown(page, before + 1);
     await page.locator('#theme').press('Enter');
     await page.reload();
     await figure(page).waitFor();
@@ -266,10 +264,7 @@ describe('in a browser', () => {
 
   it('shows a tenant its own data, and that there is no more', async (test) => {
     const { page, context, troubles } = await signedIn(test, ACME);
-    await page.waitForFunction(
-      ([wanted]) => document.querySelector('[data-chart=events] output')?.textContent === wanted,
-      [String(await counted('acme'))],
-    );
+    await shown(page, await counted('acme'));
     expect(await page.locator('#tenant option').allTextContents()).toEqual(['acme']);
     expect(await page.getByRole('tab').allTextContents()).toEqual(['Dashboards', 'Dead letters']);
     await page.locator('#tab-letters').press('Enter');

@@ -19,6 +19,8 @@ export interface LetterSpec {
   /** That gave up; `write` when absent. */
   readonly step?: string;
   readonly replays?: number;
+  /** When it was written, ms; some time ago when absent. */
+  readonly timestamp?: number;
   /** Its value is not whole. */
   readonly truncated?: boolean;
 }
@@ -42,7 +44,7 @@ export async function writeLetters(
         const { partition, offset, key, code = 'BROKEN', step = 'write', replays = 0 } = spec;
         const record: KafkaRecord = {
           offset: BigInt(offset),
-          timestamp: 1_767_225_600_000 + offset,
+          timestamp: spec.timestamp ?? 1_767_225_600_000 + offset,
           key: Buffer.from(key),
           value: value(spec),
           headers: {

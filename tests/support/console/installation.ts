@@ -19,7 +19,7 @@ export const ACME = 'acme-token-0123456789abcdef';
 export const TENANTS = ['acme', 'globex'] as const;
 const SECRET = randomBytes(24).toString('hex');
 const TOPIC = 'webhook.received';
-const LETTER_AT = Date.parse('2026-01-01T00:00:00Z');
+
 
 /** A product that runs on the real engines, in a namespace and database of its own, with a console beside it. */
 export interface Installation {
@@ -105,10 +105,9 @@ export async function startInstallation(): Promise<Installation> {
     };
     const letters = async () => {
       await codec.register([TOPIC]);
+      const at = Date.now();
       const values = TENANTS.map((tenant) => {
         const id = `${tenant}-letter-${letterOffset}`;
-        // When `writeLetters` says that the record was written: validation asks that.
-        const at = LETTER_AT;
         const event = { event_id: `shop:${id}`, tenant_id: tenant, source: 'webhook:shop' };
         const more = { event_type: 'order.paid', delivery_id: id, entity_id: id };
         const payload = '{"total":12}';
@@ -122,7 +121,7 @@ export async function startInstallation(): Promise<Installation> {
       });
       const specs = TENANTS.map((tenant, partition) => ({
         ...{ partition, offset: letterOffset, key: `${tenant}:letter` },
-        step: 'validate-webhook',
+        ...{ step: 'validate-webhook', timestamp: at },
       }));
       letterOffset += 1;
       const bytesOf = ({ partition }: { readonly partition: number }) =>
