@@ -105,7 +105,13 @@ class Box {
           'g',
           {},
           s('line', { x1: PADDING, x2: width - PADDING, y1: at - 14, y2: at - 14, class: 'rule' }),
-          s('text', { x: PADDING, y: at, class: 'store' }, store === MORE ? `${stores.length - STORES_SHOWN + 1} more stores` : `▤ ${cut(store, inner - 96)}`),
+          s(
+            'text',
+            { x: PADDING, y: at, class: 'store' },
+            store === MORE
+              ? `${stores.length - STORES_SHOWN + 1} more stores`
+              : `▤ ${cut(store, inner - 96)}`,
+          ),
           figure,
         );
       }),

@@ -20,7 +20,6 @@ export const TENANTS = ['acme', 'globex'] as const;
 const SECRET = randomBytes(24).toString('hex');
 const TOPIC = 'webhook.received';
 
-
 /** A product that runs on the real engines, in a namespace and database of its own, with a console beside it. */
 export interface Installation {
   readonly page: Console;
