@@ -127,7 +127,7 @@ describe('the pipelines', () => {
   });
 });
 
-describe('dead letters', () => {
+describe('dead letters', { timeout: 300_000 }, () => {
   interface List {
     readonly total: number;
     readonly letters: readonly { offset: string; partition: number; key: string }[];
@@ -174,7 +174,7 @@ describe('dead letters', () => {
   });
 });
 
-describe('in a browser', () => {
+describe('in a browser', { timeout: 300_000 }, () => {
   let browser: Awaited<ReturnType<typeof startBrowser>>;
   beforeAll(async () => {
     browser = await startBrowser();
@@ -277,7 +277,7 @@ describe('in a browser', () => {
     expect(await page.getByRole('tab').allTextContents()).toEqual(['Dashboards', 'Dead letters']);
     await page.locator('#tab-letters').press('Enter');
     await page.locator('#live[data-state=well]', { hasText: 'letter' }).waitFor();
-    expect(await page.locator('body').innerText()).not.toContain('globex');
+    expect(await page.locator('body').textContent()).not.toContain('globex');
     expect(await page.getByRole('button', { name: 'Redrive' }).count()).toBe(0);
     // Nor by an address that somebody else has made.
     await page.goto(`${own.url}/?tenant=globex#dashboards`);

@@ -1,6 +1,8 @@
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { findChromium } from '../chromium.ts';
 
+const TIMEOUT_MS = 120_000;
+
 /** A page, and everything that went wrong in it. */
 export interface Watched {
   readonly page: Page;
@@ -21,6 +23,8 @@ export async function openPage(browser: Browser, url: string): Promise<Watched> 
     viewport: { width: 1_440, height: 900 },
     ...{ locale: 'en-GB', timezoneId: 'Europe/Berlin', colorScheme: 'light' },
   });
+  // A machine that does much else is slow, not wrong.
+  context.setDefaultTimeout(TIMEOUT_MS);
   const page = await context.newPage();
   const troubles: string[] = [];
   page.on('console', (message) => {
