@@ -279,7 +279,12 @@ export class Pipelines {
     if (this.#open !== undefined) this.#fillDetail();
     const { processes, unreachable, at } = data;
     if (processes === 0) {
-      return this.#live('trouble', 'No process runs', 'Start one: reachflow run');
+      const isSilent = unreachable.length > 0;
+      return this.#live(
+        'trouble',
+        isSilent ? `${unreachable.length} do not answer` : 'No process runs',
+        isSilent ? unreachable.join(' ') : 'Start one: reachflow run',
+      );
     }
     const missing = unreachable.length === 0 ? '' : `, ${unreachable.length} do not answer`;
     return this.#live(
