@@ -30,8 +30,9 @@ async function followEvents(
     rest = parts.pop() ?? '';
     for (const part of parts) {
       const [, data] = /^event: chart\ndata: (.*)$/.exec(part) ?? [];
-      const { id, rows } = data === undefined ? {} : (JSON.parse(data) as Record<string, unknown>);
-      if (id === 'events' && Array.isArray(rows)) onValue(Number(rows[0]?.[0] ?? 0));
+      if (data === undefined) continue;
+      const { id, rows } = JSON.parse(data) as { readonly id: string; readonly rows?: unknown[][] };
+      if (id === 'events' && rows !== undefined) onValue(Number(rows[0]?.[0] ?? 0));
     }
   }
 }
