@@ -151,7 +151,7 @@ module.exports = {
       severity: 'error',
       from: {
         orphan: true,
-        pathNot: '\\.test\\.ts$|^(scripts|bin|benchmarks)/|\\.(cjs|d\\.ts)$|^vitest\\.config\\.ts$',
+        pathNot: '\\.test\\.ts$|^(scripts|bin|benchmarks|console/page)/|\\.(cjs|d\\.ts)$|^vitest\\.config\\.ts$',
       },
       to: {},
     },
