@@ -79,6 +79,23 @@ module.exports = {
       to: { path: '^(compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
+      name: 'console-is-given-its-parts',
+      comment: 'Whoever starts it says what runs: it shows that, and knows how no part works.',
+      severity: 'error',
+      from: { path: '^console/', pathNot: TEST },
+      to: {
+        path: '^(connectors|pipelines|sinks|subscriptions|compose|cli|demo|prove|benchmarks|tests|scripts)/',
+        pathNot: '^sinks/clickhouse/config\\.ts$',
+      },
+    },
+    {
+      name: 'page-stands-alone',
+      comment: 'Browsers load it as it is.',
+      severity: 'error',
+      from: { path: '^console/page/' },
+      to: { pathNot: '^console/page/' },
+    },
+    {
       name: 'compose-starts-engines-only',
       comment: 'The engines run without the product.',
       severity: 'error',
@@ -134,7 +151,7 @@ module.exports = {
       severity: 'error',
       from: {
         orphan: true,
-        pathNot: '\\.test\\.ts$|^(scripts|bin|benchmarks|search/page)/|\\.(cjs|d\\.ts)$|^vitest\\.config\\.ts$',
+        pathNot: '\\.test\\.ts$|^(scripts|bin|benchmarks|(console|search)/page)/|\\.(cjs|d\\.ts)$|^vitest\\.config\\.ts$',
       },
       to: {},
     },

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
-import { createConsole, type Console } from '../console/console.ts';
-import { charts } from '../dashboards/charts.ts';
 import { connectors } from '../connectors/registry.ts';
+import { type Console, createConsole } from '../console/console.ts';
+import { charts } from '../dashboards/charts.ts';
 import { activePipelines } from '../pipelines/catalog.ts';
 import { createLazyPublisher } from '../runtime/kafka/batching-publisher.ts';
 import { localUrlOf } from '../runtime/observability/server.ts';

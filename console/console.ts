@@ -1,39 +1,16 @@
-import type { Logger } from 'pino';
-import type { Chart } from '../dashboards/chart.ts';
 import { listen } from '../runtime/http/listen.ts';
-import type { KafkaClient } from '../runtime/kafka/client.ts';
-import type { StatusData } from '../runtime/observability/status-data.ts';
 import { type Service, serviceOf } from '../runtime/service.ts';
-import type { TopicCodec } from '../schemas/codec.ts';
-import type { OptionalPart } from '../schemas/topics.ts';
-import type { ClickhouseConfig } from '../sinks/clickhouse/config.ts';
 import { requireGuarded } from './access.ts';
 import { ChartPolls } from './charts/polls.ts';
 import { Warehouse } from './charts/warehouse.ts';
-import type { ConsoleConfig } from './config.ts';
+import type { ConsoleDeps } from './deps.ts';
 import { EventStreams } from './http/event-stream.ts';
 import { buildConsoleServer } from './http/server.ts';
 import { LetterDesk } from './letters/desk.ts';
-import type { Parts } from './pipelines/graph.ts';
 import { PipelineWatch } from './pipelines/watch.ts';
 
 /** Name of the section of the configuration. */
 export const CONSOLE = 'console';
-
-export interface ConsoleDeps {
-  readonly config: ConsoleConfig;
-  readonly clickhouse: ClickhouseConfig;
-  readonly client: KafkaClient;
-  readonly codec: TopicCodec;
-  readonly logger: Logger;
-  readonly charts: readonly Chart[];
-  /** What runs here; the graph. */
-  readonly parts: Parts;
-  readonly optional: readonly OptionalPart[];
-  readonly readStatus: () => Promise<StatusData>;
-  readonly version: string;
-  readonly namespace: string;
-}
 
 export interface Console extends Service {
   /** Base URL it listens on; undefined when it does not. */

@@ -26,6 +26,12 @@ export interface DemoKafka extends TopicReaderDeps {
   close(): Promise<void>;
 }
 
+/** A page to look at what the demo does. */
+export interface DemoConsole {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
 /** What the demo is given by the command. */
 export interface DemoDeps {
   readonly stdout: NodeJS.WriteStream;
@@ -36,6 +42,8 @@ export interface DemoDeps {
   readonly downStack: (dir: string) => Promise<unknown>;
   /** @param env what the product gets too: the same settings lead to the same topics. */
   readonly openKafka: (env: Readonly<Record<string, string>>) => Promise<DemoKafka>;
+  /** Serves the console. @param env as `openKafka`. */
+  readonly serveConsole: (env: Readonly<Record<string, string>>) => Promise<DemoConsole>;
   /** Aborted by the first Ctrl-C: the input ends, then it is verified as always. */
   readonly interrupted: AbortSignal;
 }

@@ -35,6 +35,7 @@ export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<boo
     const session = await openSession(options, stack.endpoints, deps);
     say(`It takes webhooks at ${session.product.webhookUrl}/webhooks/ingest/{github,shop}.`);
     say(`It is process ${session.product.pid}; its log: ${productLogFile(options.stack.dir)}`);
+    if (session.consoleUrl !== undefined) say(`See all of it at ${session.consoleUrl}`);
     if (!options.once) say(`\n${queryLines(stack.endpoints, options.stack.dir).join('\n')}`);
     say('');
     try {

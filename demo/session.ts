@@ -25,6 +25,8 @@ export interface Session {
   /** Makes ids unique to this run. */
   readonly runId: string;
   readonly product: ProductProcess;
+  /** Undefined where the demo ends by itself: nobody looks. */
+  readonly consoleUrl: string | undefined;
   readonly kafka: DemoKafka;
   readonly stores: Stores;
   readonly monitor: Monitor;
@@ -44,7 +46,7 @@ export interface Session {
  * a later part fails.
  */
 export async function openSession(
-  options: Pick<DemoOptions, 'seed' | 'stack'>,
+  options: Pick<DemoOptions, 'seed' | 'stack' | 'once'>,
   endpoints: StackEndpoints,
   deps: DemoDeps,
 ): Promise<Session> {
@@ -68,6 +70,8 @@ export async function openSession(
     opened.push(() => product.stop());
     const kafka = await deps.openKafka(env);
     opened.push(() => kafka.close());
+    const page = options.once ? undefined : await deps.serveConsole(env);
+    if (page !== undefined) opened.push(() => page.stop());
     const stores = openStores(endpoints);
     opened.push(() => stores.close());
     const monitor = new Monitor({ stats: kafka.stats, stores });
@@ -78,7 +82,8 @@ export async function openSession(
       input.sender.abandon();
     });
     const snapshot = snapshots(options.seed, { ...input, writer, monitor });
-    return { ...input, product, kafka, stores, monitor, writer, snapshot, close };
+    const consoleUrl = page?.url;
+    return { ...input, product, consoleUrl, kafka, stores, monitor, writer, snapshot, close };
   } catch (error) {
     await close();
     throw error;

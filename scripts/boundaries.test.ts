@@ -58,6 +58,8 @@ describe('boundaries', () => {
     ['stages-know-no-program', 'sinks/x/a.ts', '../../cli/b.ts', 'cli/b.ts'],
     ['stages-know-no-program', 'sinks/x/a.ts', '../../compose/b.ts', 'compose/b.ts'],
     ['schemas-stand-alone', 'schemas/a.ts', '../runtime/b.ts', 'runtime/b.ts'],
+    ['console-is-given-its-parts', 'console/a.ts', '../pipelines/b.ts', 'pipelines/b.ts'],
+    ['page-stands-alone', 'console/page/a.js', '../b.ts', 'console/b.ts'],
     ['compose-starts-engines-only', 'compose/a.ts', '../runtime/b.ts', 'runtime/b.ts'],
     ['compose-starts-engines-only', 'compose/a.ts', '../schemas/b.ts', 'schemas/b.ts'],
     ['no-test-code-in-the-product', 'runtime/a.ts', './b.test.ts', 'runtime/b.test.ts'],

@@ -28,6 +28,13 @@ const checks: readonly Check[] = [
   },
   { name: 'types', command: [...bin('node_modules', 'typescript', 'bin', 'tsc'), '--noEmit'] },
   {
+    name: 'page',
+    command: [
+      ...bin('node_modules', 'typescript', 'bin', 'tsc'),
+      ...['--noEmit', '--project', 'console/page'],
+    ],
+  },
+  {
     name: 'boundaries',
     command: [
       ...bin('node_modules', 'dependency-cruiser', 'bin', 'dependency-cruise.mjs'),

@@ -20,7 +20,7 @@ const LOOK_MS = 50;
 /** How long the last row may take, ms. */
 const TAIL_MS = 15_000;
 const CLI = join(import.meta.dirname, '..', '..', 'cli', 'main.ts');
-const PERCENTILES = { p50: 0.5, p95: 0.95, p99: 0.99, max: 1 } as const;
+export const PERCENTILES = { p50: 0.5, p95: 0.95, p99: 0.99, max: 1 } as const;
 
 interface Row {
   readonly id: string;
@@ -29,18 +29,23 @@ interface Row {
   readonly position: string;
 }
 
-/** Sends one webhook after the other at a fixed rate; a late one does not delay those that follow. */
-async function send(
+/**
+ * Sends one webhook after the other at a fixed rate; a late one does not delay those that follow.
+ * @param onSend when each is sent, `Date.now()`. @returns ids of the events that were accepted.
+ */
+export async function send(
   { webhookUrl }: ProductProcess,
   secret: string,
   label: string,
   records: number,
+  { perSecond = RECORDS_PER_SECOND, onSend = (_at: number) => undefined as unknown } = {},
 ): Promise<Set<string>> {
   const accepted = new Set<string>();
   const began = performance.now();
   const waiting: Promise<void>[] = [];
   const post = async (deliveryId: string, number: number) => {
     const at = new Date().toISOString();
+    onSend(Date.parse(at));
     const entity = `e${number % ENTITIES}`;
     const body = JSON.stringify({ type: 'bench.tick', tenant: 'bench', entity, seq: number, at });
     const signing = { secret, deliveryId, eventType: 'bench.tick', timestampMs: Date.now(), body };
@@ -51,7 +56,7 @@ async function send(
     if (response.status === 202) accepted.add(`${PROVE_SOURCE}:${deliveryId}`);
   };
   for (let number = 0; number < records; number += 1) {
-    await delay(Math.max(0, began + (number * 1_000) / RECORDS_PER_SECOND - performance.now()));
+    await delay(Math.max(0, began + (number * 1_000) / perSecond - performance.now()));
     waiting.push(post(`${label}-${number}`, number).catch(() => undefined));
   }
   await Promise.all(waiting);
@@ -106,11 +111,13 @@ class Watcher {
   }
 }
 
-function productEnvironment(
+/** The product in a namespace and database of its own. */
+export function productEnvironment(
   { brokers, registryUrl, partitions, stores }: Environment,
   namespace: string,
   directory: string,
   secret: string,
+  database = DATABASE,
 ): Record<string, string> {
   const { url, username, password } = stores.clickhouse;
   return {
@@ -121,7 +128,7 @@ function productEnvironment(
     REACHFLOW_CLICKHOUSE_URL: url,
     REACHFLOW_CLICKHOUSE_USERNAME: username,
     REACHFLOW_CLICKHOUSE_PASSWORD: password,
-    REACHFLOW_CLICKHOUSE_DATABASE: DATABASE,
+    REACHFLOW_CLICKHOUSE_DATABASE: database,
     REACHFLOW_STATE_DIR: join(directory, 'state'),
     REACHFLOW_CHECKPOINT_DIRECTORY: join(directory, 'checkpoints'),
     REACHFLOW_WEBHOOK_PORT: '0',
@@ -130,7 +137,8 @@ function productEnvironment(
   };
 }
 
-function figuresOf(ages: readonly number[]): Record<string, number> {
+/** Percentiles of ages, ms. */
+export function figuresOf(ages: readonly number[]): Record<string, number> {
   const sorted = ages.toSorted((a, b) => a - b);
   return Object.fromEntries(
     Object.entries(PERCENTILES).map(([name, share]) => [

@@ -13,6 +13,7 @@ import { redrive } from '../sinks/redrive.ts';
 import { socket, subscriptions } from '../streams/connections.ts';
 import { surge, webhooks } from '../webhooks/scenarios.ts';
 import { cep } from './cep.ts';
+import { consoleFreshness } from './console-freshness.ts';
 import { freshness } from './freshness.ts';
 import { importCsv } from './import.ts';
 import { keys } from './keys.ts';
@@ -31,4 +32,5 @@ export const scenarios: readonly Scenario[] = [
   ...[subscriptions, socket],
   dashboards,
   search,
+  consoleFreshness,
 ];

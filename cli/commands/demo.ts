@@ -3,12 +3,14 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { downStack, upStack } from '../../compose/stack.ts';
-import type { DemoKafka, DemoOptions } from '../../demo/options.ts';
+import type { DemoConsole, DemoKafka, DemoOptions } from '../../demo/options.ts';
 import { runDemo } from '../../demo/run-demo.ts';
+import { errorCode } from '../../runtime/errors.ts';
 import { createPublisher } from '../../runtime/kafka/batching-publisher.ts';
 import { KafkaStats } from '../../runtime/kafka/stats.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
+import { consoleOf } from '../console.ts';
 import { accessOf, endpointsOf } from '../endpoints.ts';
 import { EXIT_FAILURE, reportError } from '../errors.ts';
 import { kafkaOf, watchedGroups } from '../product.ts';
@@ -74,6 +76,20 @@ async function openKafka(config: AppConfig): Promise<DemoKafka> {
   };
 }
 
+/** On its port, or a free one: an earlier demo may still have that. */
+async function serveConsole(config: AppConfig): Promise<DemoConsole> {
+  const logger = createLogger({ ...config.log, level: 'error' });
+  let page = consoleOf(config, logger);
+  try {
+    await page.start();
+  } catch (error) {
+    if (errorCode(error) !== 'CONSOLE_LISTEN_FAILED') throw error;
+    page = consoleOf({ ...config, console: { ...config.console, port: 0 } }, logger);
+    await page.start();
+  }
+  return { url: page.url() ?? '', stop: () => page.stop() };
+}
+
 async function demo(given: CommandOptions): Promise<void> {
   try {
     process.exit((await play(given)) ? 0 : EXIT_FAILURE);
@@ -101,6 +117,7 @@ async function play(given: CommandOptions): Promise<boolean> {
     },
     downStack: (dir) => downStack(dir),
     openKafka: async (env) => openKafka(await load(given.config, env)),
+    serveConsole: async (env) => serveConsole(await load(given.config, env)),
   });
 }
 

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Viewer } from '../access.ts';
 import type { ChartPolls } from '../charts/polls.ts';
 import type { Warehouse } from '../charts/warehouse.ts';
-import type { ConsoleDeps } from '../console.ts';
+import type { ConsoleDeps } from '../deps.ts';
 import type { LetterDesk } from '../letters/desk.ts';
 import type { PipelineWatch } from '../pipelines/watch.ts';
 import type { EventStreams } from './event-stream.ts';

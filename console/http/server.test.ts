@@ -10,7 +10,7 @@ import { clickhouseConfigSchema } from '../../sinks/clickhouse/config.ts';
 import { ChartPolls } from '../charts/polls.ts';
 import { Warehouse } from '../charts/warehouse.ts';
 import { consoleConfigSchema } from '../config.ts';
-import type { ConsoleDeps } from '../console.ts';
+import type { ConsoleDeps } from '../deps.ts';
 import { LetterDesk } from '../letters/desk.ts';
 import { PipelineWatch } from '../pipelines/watch.ts';
 import { EventStreams } from './event-stream.ts';

@@ -17,6 +17,7 @@ const PAGE = join(import.meta.dirname, '..', 'page');
 const UPLOT = dirname(fileURLToPath(import.meta.resolve('uplot')));
 /** Files of uPlot as the page asks for them. */
 const UPLOT_FILES = ['uPlot.iife.min.js', 'uPlot.min.css'];
+const ACCESS = '/api/access';
 const BODY_LIMIT = 262_144;
 const MAX_CONNECTIONS = 1_024;
 
@@ -55,7 +56,7 @@ export async function buildConsoleServer(
   };
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(HEADERS).header('x-request-id', request.id);
-    const isApi = request.url.startsWith('/api/');
+    const isApi = request.url.startsWith('/api/') && request.url !== ACCESS;
     if (isApi) void reply.header('cache-control', 'no-store');
     // The page itself holds no data. Where everybody may, its address is checked all the same.
     if (isApi || isOpen(deps.config)) viewers.set(request, admit(request));
@@ -73,6 +74,8 @@ export async function buildConsoleServer(
     app.get(`/vendor/${file}`, (_request, reply) => reply.sendFile(file, UPLOT));
   }
   const routes: RouteContext = { ...context, viewerOf };
+  // Before somebody signs in: whether anybody has to.
+  app.get(ACCESS, async () => ({ isOpen: isOpen(deps.config) }));
   app.get('/api/session', async (request) => session(routes, viewerOf(request)));
   chartRoutes(app, routes);
   pipelineRoutes(app, routes);

@@ -193,11 +193,16 @@ function askForToken(isWrong) {
 
 async function begin() {
   try {
+    const { isOpen } = await get('/api/access');
+    if (!isOpen && token() === '') {
+      askForToken(false);
+      return;
+    }
     session = await get('/api/session');
   } catch (error) {
     const problem = error instanceof Problem ? error : new Problem(0, {});
     if (problem.status === 401) {
-      askForToken(token() !== '');
+      askForToken(true);
       return;
     }
     live('trouble', problem.message);

@@ -112,6 +112,13 @@ class Card {
     this.tick();
   }
 
+  /** What it shows is of another tenant or range than what is asked for now. */
+  reset() {
+    this.#answer = undefined;
+    setText(this.#age, '');
+    if (this.#info.isThere) this.#note('Asking …');
+  }
+
   /** How old it is. */
   tick() {
     const { at, ms } = this.#answer ?? {};
@@ -243,6 +250,7 @@ export class Dashboards {
   #timer = 0;
   #newest = 0;
   #heard = 0;
+  #key = '';
   element = h('div', { class: 'dashboards' });
 
   /** @param {any} session @param {(state: string, text: string, title?: string) => void} live tells how fresh it is */
@@ -267,6 +275,9 @@ export class Dashboards {
     this.close();
     this.#newest = 0;
     this.#heard = 0;
+    const key = `${tenant} ${range}`;
+    if (key !== this.#key) for (const card of this.#cards.values()) card.reset();
+    this.#key = key;
     this.#live('waiting', 'Connecting …');
     const query = new URLSearchParams({ tenant, range });
     this.#end = follow(

@@ -105,7 +105,13 @@ class Box {
           'g',
           {},
           s('line', { x1: PADDING, x2: width - PADDING, y1: at - 14, y2: at - 14, class: 'rule' }),
-          s('text', { x: PADDING, y: at, class: 'store' }, store === MORE ? `${stores.length - STORES_SHOWN + 1} more stores` : `▤ ${cut(store, inner - 96)}`),
+          s(
+            'text',
+            { x: PADDING, y: at, class: 'store' },
+            store === MORE
+              ? `${stores.length - STORES_SHOWN + 1} more stores`
+              : `▤ ${cut(store, inner - 96)}`,
+          ),
           figure,
         );
       }),
@@ -273,7 +279,12 @@ export class Pipelines {
     if (this.#open !== undefined) this.#fillDetail();
     const { processes, unreachable, at } = data;
     if (processes === 0) {
-      return this.#live('trouble', 'No process runs', 'Start one: reachflow run');
+      const isSilent = unreachable.length > 0;
+      return this.#live(
+        'trouble',
+        isSilent ? `${unreachable.length} do not answer` : 'No process runs',
+        isSilent ? unreachable.join(' ') : 'Start one: reachflow run',
+      );
     }
     const missing = unreachable.length === 0 ? '' : `, ${unreachable.length} do not answer`;
     return this.#live(

@@ -69,7 +69,10 @@ export function placedGraph(parts: Parts): PlacedGraph {
   graph.setDefaultEdgeLabel(() => ({}));
   for (const { id, kind, stores } of nodes) {
     const { width, height } = SIZES[kind];
-    graph.setNode(id, { width, height: height + Math.min(stores.length, STORES_SHOWN) * STORE_HEIGHT });
+    graph.setNode(id, {
+      width,
+      height: height + Math.min(stores.length, STORES_SHOWN) * STORE_HEIGHT,
+    });
   }
   for (const { from, to } of edges) graph.setEdge(from, to);
   dagre.layout(graph);

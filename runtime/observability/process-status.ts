@@ -52,7 +52,9 @@ const taskSchema = z.object({
   stateEntries: z.number().optional(),
   stateBytes: z.number().optional(),
   /** The same, store by store. */
-  stores: z.array(z.object({ name: z.string(), entries: z.number(), bytes: z.number() })).optional(),
+  stores: z
+    .array(z.object({ name: z.string(), entries: z.number(), bytes: z.number() }))
+    .optional(),
   /** Records that each step got since the task was opened. */
   steps: z.array(z.object({ step: z.string(), in: z.number() })).optional(),
   /** Offsets of the changelog that a restore has read, and is to read. */

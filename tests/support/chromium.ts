@@ -84,7 +84,9 @@ async function environmentOf(home: string): Promise<Record<string, string>> {
   );
   return {
     ...Object.fromEntries(own),
-    LD_LIBRARY_PATH: ['usr/lib', 'lib'].map((at) => join(home, at, `${architecture}-linux-gnu`)).join(':'),
+    LD_LIBRARY_PATH: ['usr/lib', 'lib']
+      .map((at) => join(home, at, `${architecture}-linux-gnu`))
+      .join(':'),
     FONTCONFIG_FILE: fonts,
   };
 }

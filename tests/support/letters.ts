@@ -16,7 +16,11 @@ export interface LetterSpec {
   readonly offset: number;
   readonly key: string;
   readonly code?: string;
+  /** That gave up; `write` when absent. */
+  readonly step?: string;
   readonly replays?: number;
+  /** When it was written, ms; some time ago when absent. */
+  readonly timestamp?: number;
   /** Its value is not whole. */
   readonly truncated?: boolean;
 }
@@ -37,10 +41,10 @@ export async function writeLetters(
     for (let from = 0; from < specs.length; from += 5_000) {
       const batch = producer.begin();
       for (const spec of specs.slice(from, from + 5_000)) {
-        const { partition, offset, key, code = 'BROKEN', replays = 0 } = spec;
+        const { partition, offset, key, code = 'BROKEN', step = 'write', replays = 0 } = spec;
         const record: KafkaRecord = {
           offset: BigInt(offset),
-          timestamp: 1_767_225_600_000 + offset,
+          timestamp: spec.timestamp ?? 1_767_225_600_000 + offset,
           key: Buffer.from(key),
           value: value(spec),
           headers: {
@@ -49,7 +53,7 @@ export async function writeLetters(
           },
         };
         const error = new ReachflowError(`it is ${code}`, { code, domain: 'user' });
-        const failure = { topic, partition, record, consumer, step: 'write', error, attempts: 1 };
+        const failure = { topic, partition, record, consumer, step, error, attempts: 1 };
         const letter = deadLetter({ ...failure, firstFailure: Date.now() });
         const { headers } = letter;
         batch.append(name, partition, record.key, record.value, Date.now(), headers);
