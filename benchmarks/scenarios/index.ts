@@ -1,5 +1,6 @@
 import { cdc } from '../cdc/cdc.ts';
 import { dashboards } from '../dashboards/dashboards.ts';
+import { enrichment } from '../enrichment/enrichment.ts';
 import type { Scenario } from '../harness/scenario.ts';
 import { contacts } from '../identity/contacts.ts';
 import { scoring } from '../scoring/scoring.ts';
@@ -24,7 +25,7 @@ import { workers } from './workers.ts';
 /** Every scenario there is. */
 export const scenarios: readonly Scenario[] = [
   ...[t0, t1, restore, workers, latency, freshness, keys, replay, rebuild, cep],
-  ...[importCsv, cdc, contacts, scoring],
+  ...[importCsv, cdc, contacts, scoring, enrichment],
   ...[sinkPostgres, sinkJdbc, clickhouseSink, elasticsearchSink, redrive],
   ...[webhooks, surge],
   ...[subscriptions, socket],

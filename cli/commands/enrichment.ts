@@ -15,7 +15,9 @@ async function serve({ host, port, key }: ServeOptions): Promise<void> {
   const provider = await startLocalProvider({ host, port, ...(key === undefined ? {} : { key }) });
   line('enrichment:');
   for (const kind of providerKinds) line(`  ${kind}: { url: ${provider.url}/${kind} }`);
-  line(`# PUT ${provider.url}/company/behaviour {"delayMs": 500}; GET ${provider.url}/company/stats`);
+  line(
+    `# PUT ${provider.url}/company/behaviour {"delayMs": 500}; GET ${provider.url}/company/stats`,
+  );
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
   await provider.close();
 }

@@ -84,7 +84,7 @@ async function startWorker(): Promise<ReachflowProcess> {
           return [
             [`${section}_URL`, `${provider.url}/${kind}`],
             [`${section}_KEY`, KEY],
-            [`${section}_TIMEOUT_MS`, '2000'],
+            [`${section}_TIMEOUT_MS`, '60000'],
           ];
         }),
       ),
@@ -145,13 +145,16 @@ describe('on a real broker', () => {
   it('enriches each contact once, by a slow provider and workers that are killed', {
     timeout: TIMEOUT,
   }, async () => {
-    provider.behave('all', { delayMs: 400 });
+    provider.behave('all', { delayMs: 300 });
+    // So that no contact is done when the worker is killed.
+    provider.behave('verification', { delayMs: 'never' });
     const first = await startWorker();
     await publish(all);
     await eventually('some answers', async () => (await journaled()).size > 20, TIMEOUT / 2);
     await first.end('SIGKILL');
     const before = await journaled();
     const asked = timesAsked();
+    provider.behave('verification', { delayMs: 300 });
     await startWorker();
     await untilEnriched(
       'all contacts',

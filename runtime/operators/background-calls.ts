@@ -6,7 +6,7 @@ import type { CallOptions, Calls } from './process-api.ts';
 interface Arrived {
   readonly id: string;
   /** Throws what the call was rejected with. */
-  readonly then: () => void;
+  readonly apply: () => void;
 }
 
 const DEFAULTS = { patienceMs: 50, maxUnderWay: 10_000 };
@@ -51,12 +51,12 @@ export class BackgroundCalls implements Calls {
     this.#young.add(id);
     this.#counters.inFlight += 1;
     void call().then(
-      (result) => this.#arrive({ id, then: () => then(result) }),
+      (result) => this.#arrive({ id, apply: () => then(result) }),
       (error: unknown) => {
-        const then = () => {
+        const apply = () => {
           throw error;
         };
-        this.#arrive({ id, then });
+        this.#arrive({ id, apply });
       },
     );
   }
@@ -73,7 +73,7 @@ export class BackgroundCalls implements Calls {
    * Hands over what came back, after waiting for a moment for what this epoch began, and until no more than
    * `maxUnderWay` are under way.
    */
-  async take(hand: (id: string, then: () => void) => void): Promise<void> {
+  async take(hand: (id: string, apply: () => void) => void): Promise<void> {
     const { patienceMs, maxUnderWay } = this.#options;
     if (this.#young.size === 0 && this.#underWay.size <= maxUnderWay) return this.#handOver(hand);
     const timer = new AbortController();
@@ -97,13 +97,13 @@ export class BackgroundCalls implements Calls {
     }
   }
 
-  #handOver(hand: (id: string, then: () => void) => void): void {
+  #handOver(hand: (id: string, apply: () => void) => void): void {
     const arrived = this.#arrived;
     this.#arrived = [];
-    for (const { id, then } of arrived) {
+    for (const { id, apply } of arrived) {
       // Before: it may ask again.
       this.#underWay.delete(id);
-      hand(id, then);
+      hand(id, apply);
     }
   }
 

@@ -100,8 +100,8 @@ class ProcessOperator implements Operator {
 
   /** Takes what calls came to. */
   async drain(): Promise<void> {
-    await this.#calls?.take((id, then) =>
-      this.#as({ key: id, atMs: this.#context.now(), source: NO_SOURCE }, then),
+    await this.#calls?.take((id, apply) =>
+      this.#as({ key: id, atMs: this.#context.now(), source: NO_SOURCE }, apply),
     );
   }
 
