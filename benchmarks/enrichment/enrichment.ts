@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { z } from 'zod';
+import { heapFlags } from '../../cli/workers/memory.ts';
 import { startLocalProvider } from '../../pipelines/enrichment/providers/local/server.ts';
 import type { Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
@@ -26,7 +27,7 @@ async function measured({ records }: ScenarioOptions, run: number): Promise<Samp
   const dir = await mkdtemp(join(tmpdir(), 'reachflow-enrichment-'));
   const provider = await startLocalProvider();
   try {
-    const args = [WORKER, '--url', provider.url, '--contacts', String(records), '--dir', dir];
+    const args = [...heapFlags(512), WORKER, '--url', provider.url, '--contacts', String(records), '--dir', dir];
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: TIMEOUT_MS });
     return stdout
       .trim()
