@@ -4,6 +4,7 @@ import { ProviderClient } from './client.ts';
 import { httpProvider, readRetryAfter } from './http.ts';
 import { resultFor } from './local/facts.ts';
 import { type LocalProvider, startLocalProvider } from './local/server.ts';
+import type { Provider } from './provider.ts';
 import { readAnswers } from './shapes.ts';
 
 let server: LocalProvider;
@@ -73,7 +74,21 @@ describe('a client of a provider', () => {
     const client = clientWith({ company: { timeoutMs: 50 }, attempts: { times: 2 } });
     const { answer } = await client.ask('a.example');
     expect(answer).toEqual({ outcome: 'failed', reason: 'it did not answer in time' });
-    expect(stats().requests).toBe(2);
+  });
+
+  it('gives up one that does not heed its signal, after its attempts', async () => {
+    let attempts = 0;
+    const deaf: Provider = {
+      kind: 'company',
+      ask: () => {
+        attempts += 1;
+        return new Promise(() => undefined);
+      },
+    };
+    const { company, breaker } = defaults;
+    const options = { ...company, timeoutMs: 20, attempts: defaults.attempts, breaker };
+    const { answer } = await new ProviderClient(deaf, options).ask('a.example');
+    expect([answer.outcome, attempts]).toEqual(['failed', 3]);
   });
 
   it('does not repeat what is refused', async () => {
