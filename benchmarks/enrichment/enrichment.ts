@@ -27,7 +27,16 @@ async function measured({ records }: ScenarioOptions, run: number): Promise<Samp
   const dir = await mkdtemp(join(tmpdir(), 'reachflow-enrichment-'));
   const provider = await startLocalProvider();
   try {
-    const args = [...heapFlags(512), WORKER, '--url', provider.url, '--contacts', String(records), '--dir', dir];
+    const args = [
+      ...heapFlags(512),
+      WORKER,
+      '--url',
+      provider.url,
+      '--contacts',
+      String(records),
+      '--dir',
+      dir,
+    ];
     const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: TIMEOUT_MS });
     return stdout
       .trim()
