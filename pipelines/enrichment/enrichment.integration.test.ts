@@ -84,7 +84,7 @@ async function startWorker(): Promise<ReachflowProcess> {
           return [
             [`${section}_URL`, `${provider.url}/${kind}`],
             [`${section}_KEY`, KEY],
-            [`${section}_TIMEOUT_MS`, '60000'],
+            [`${section}_TIMEOUT_MS`, '15000'],
           ];
         }),
       ),
