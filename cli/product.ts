@@ -5,6 +5,7 @@ import type { ConnectorEnvironment } from '../connectors/debezium/connector-conf
 import { type ConnectorConfigs, connectors } from '../connectors/registry.ts';
 import type { ConnectorServices } from '../connectors/services.ts';
 import { activePipelines, type PipelineConfigs, pipelines } from '../pipelines/catalog.ts';
+import type { PipelinesConfig } from '../pipelines/config.ts';
 import { backoffMs } from '../runtime/backoff.ts';
 import type { CheckpointConfig } from '../runtime/checkpoint/config.ts';
 import type { ClaimCheckConfig } from '../runtime/claims/config.ts';
@@ -40,6 +41,7 @@ export interface ProductConfig extends ConnectorConfigs, PipelineConfigs, SinkCo
   readonly kafka: KafkaConfig;
   readonly registry: RegistryConfig;
   readonly claimCheck: ClaimCheckConfig;
+  readonly pipelines: PipelinesConfig;
   readonly delivery: DeliveryConfig;
   readonly state: StateConfig;
   readonly checkpoint: CheckpointConfig;
@@ -79,7 +81,7 @@ export function kafkaOf(
 
 /** Every consumer group of the product with the topics it reads, for lag. */
 export function watchedGroups(
-  config: SinkConfigs & PipelineConfigs,
+  config: SinkConfigs & PipelineConfigs & Pick<ProductConfig, 'pipelines'>,
   logger: Logger,
 ): WatchedGroup[] {
   const tasks = activePipelines(config).flatMap(({ name, subTopologies }) =>
