@@ -9,6 +9,7 @@ import { dlqCommand } from './commands/dlq.ts';
 import { importCommand } from './commands/import.ts';
 import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
+import { replayCommand } from './commands/replay.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
 import { stackCommand } from './commands/stack.ts';
@@ -28,6 +29,7 @@ const commands: readonly (() => Command)[] = [
   connectorsCommand,
   dlqCommand,
   schemasCommand,
+  replayCommand,
   checkpointCommand,
   claimCheckCommand,
   modelCommand,
