@@ -46,7 +46,8 @@ export async function checkOut(
     if (!existsSync(join(dir, WORKER))) {
       throw refused(`${ref} cannot run as a replay: it is from before there were any`, 'Take the change to a later version.');
     }
-    await compile(dir);
+    // This process runs the working tree: what it has loaded compiles.
+    if (ref !== 'local') await compile(dir);
     return { ref, dir, commit, digest: codeDigest(dir, pipeline) };
   } catch (error) {
     if (ref !== 'local') await removeWorktree(root, dir);

@@ -7,8 +7,8 @@ import { GroupOffsets } from '../runtime/kafka/group-offsets.ts';
 import type { Side } from '../sinks/shadow.ts';
 import type { ControlWriter } from './control.ts';
 import type { Pointer, Replay } from './journal.ts';
-import { suffixOf } from './ownership.ts';
-import { openStores, type ReplayHome, type Scene, sceneOf, sinkInputs } from './scene.ts';
+import { inputTopicsOf, outputsOf, suffixOf } from './ownership.ts';
+import { openStores, pipelineNamed, type ReplayHome, type Scene, sceneOf, sinkInputs } from './scene.ts';
 import { auditOf, NOBODY } from './start.ts';
 
 /** A place in the swap at which a process may end: `docs/adr/0021-replay.md` says what holds there. */
@@ -118,6 +118,7 @@ async function journalSwap(
     throw refuseState(replay, action, 'reachflow replay list shows what there is.');
   }
   const isAgain = replay.state === 'promoting' || replay.state === 'reverting';
+  if (!isAgain) refuseReaders(home, replay);
   let next: Replay = { ...replay, state: under };
   if (side === 'shadow' && !isAgain) {
     const previous = writer.state.live().get(replay.pipeline) ?? null;
@@ -127,6 +128,21 @@ async function journalSwap(
   const held = { ...(before ?? pointerOf(next, side, true)), held: true };
   await writer.write({ kind: 'replay', value: next }, { kind: 'pointer', value: held });
   return next;
+}
+
+/** Who reads the outputs as a stream has no position in those of another generation. */
+function refuseReaders({ catalog, active }: ReplayHome, { pipeline }: Replay): void {
+  const outputs = outputsOf(pipelineNamed(catalog, pipeline));
+  const readers = active.filter((other) =>
+    inputTopicsOf(other).some((topic) => outputs.includes(topic)),
+  );
+  if (readers.length === 0) return;
+  const names = readers.map(({ name }) => name).join(', ');
+  throw new ReachflowError(`${names} would begin anew in the outputs of the replay`, {
+    code: 'REPLAY_HAS_READERS',
+    domain: 'user',
+    hint: 'Only a pipeline whose outputs no other pipeline reads can be swapped so far.',
+  });
 }
 
 /** Nothing is changed yet when a store cannot exchange its tables. */

@@ -26,6 +26,8 @@ export interface ReplayHome {
   readonly config: ReplayConfig;
   readonly logger: Logger;
   readonly catalog: readonly Topology[];
+  /** Those that the configuration has run. */
+  readonly active: readonly Topology[];
 }
 
 /** A store, with the tables of a pipeline's outputs in it. */

@@ -1,4 +1,4 @@
-import { pipelines } from '../../pipelines/catalog.ts';
+import { activePipelines, pipelines } from '../../pipelines/catalog.ts';
 import { ControlWriter, type ControlState, readControl } from '../../replay/control.ts';
 import type { ReplayHome } from '../../replay/scene.ts';
 import { createLogger } from '../../runtime/observability/logger.ts';
@@ -18,7 +18,7 @@ export async function openReplays(file: string | undefined): Promise<ReplayConte
   const { config } = await loadAppConfig(file === undefined ? {} : { file });
   const logger = createLogger({ ...config.log, level: 'error' });
   const { client } = kafkaOf(config, logger);
-  return { config, client, home: { config, logger, catalog: pipelines } };
+  return { config, client, home: { config, logger, catalog: pipelines, active: activePipelines(config.pipelines) } };
 }
 
 /** Runs `work` as the one that writes the journal. @throws what `work` does, `KAFKA_UNAVAILABLE`. */

@@ -83,7 +83,7 @@ async function start(
   onFatal: (error: ReachflowError) => void,
 ): Promise<Running> {
   const parts = partsIn(replay);
-  const scene = sceneOf({ config, logger, catalog: pipelines }, state, replay);
+  const scene = sceneOf({ config, logger, catalog: pipelines, active: pipelines }, state, replay);
   const kafka = { ...config.kafka, maxEpochRecords: Math.max(EPOCH_RECORDS, config.kafka.maxEpochRecords) };
   const client = createKafkaClient(kafka, logger, scene.generationOf);
   const { claims } = kafkaOf(config, logger);
