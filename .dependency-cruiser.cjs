@@ -26,7 +26,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^runtime/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|subscriptions|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(connectors|pipelines|sinks|subscriptions|compose|replay|cli|console|demo|prove|benchmarks|tests|scripts)/',
       },
     },
     {
@@ -35,7 +35,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^schemas/', pathNot: TEST },
       to: {
-        path: '^(runtime|connectors|pipelines|sinks|subscriptions|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|connectors|pipelines|sinks|subscriptions|compose|replay|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },
@@ -76,7 +76,7 @@ module.exports = {
         'Programs are put together from stages, and engines started for them, not the other way round.',
       severity: 'error',
       from: { path: '^(connectors|pipelines|sinks|subscriptions)/', pathNot: TEST },
-      to: { path: '^(compose|cli|console|demo|prove|benchmarks|tests|scripts)/' },
+      to: { path: '^(compose|replay|cli|console|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
       name: 'compose-starts-engines-only',
@@ -84,9 +84,16 @@ module.exports = {
       severity: 'error',
       from: { path: '^compose/', pathNot: TEST },
       to: {
-        path: '^(runtime|schemas|connectors|pipelines|sinks|subscriptions|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|schemas|connectors|pipelines|sinks|subscriptions|replay|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
+    },
+    {
+      name: 'replay-knows-no-program',
+      comment: 'Commands and processes are put together in cli/.',
+      severity: 'error',
+      from: { path: '^replay/', pathNot: TEST },
+      to: { path: '^(connectors|subscriptions|compose|cli|console|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
       name: 'one-kafka-client',
@@ -107,7 +114,7 @@ module.exports = {
       comment:
         "A store's client belongs to its sink; the stack, the demo and tests look at stores, too.",
       severity: 'error',
-      from: { path: '^(runtime|schemas|pipelines|cli)/', pathNot: TEST },
+      from: { path: '^(runtime|schemas|pipelines|replay|cli)/', pathNot: TEST },
       to: { path: 'node_modules/(pg|@clickhouse/client|@elastic/elasticsearch)/' },
     },
     {
