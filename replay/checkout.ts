@@ -41,10 +41,14 @@ export async function checkOut(
   ref: string,
   home: string,
 ): Promise<Checkout> {
-  const { dir, commit } = ref === 'local' ? { dir: root, commit: '' } : await worktree(root, ref, home);
+  const { dir, commit } =
+    ref === 'local' ? { dir: root, commit: '' } : await worktree(root, ref, home);
   try {
     if (!existsSync(join(dir, WORKER))) {
-      throw refused(`${ref} cannot run as a replay: it is from before there were any`, 'Take the change to a later version.');
+      throw refused(
+        `${ref} cannot run as a replay: it is from before there were any`,
+        'Take the change to a later version.',
+      );
     }
     // This process runs the working tree: what it has loaded compiles.
     if (ref !== 'local') await compile(dir);
@@ -65,7 +69,11 @@ async function worktree(
     const args = ['rev-parse', '--verify', '--quiet', '--end-of-options', `${ref}^{commit}`];
     commit = await run('git', args, root);
   } catch (error) {
-    throw refused(`git knows no ${ref} in ${root}`, 'Name a branch, a tag or a commit, or use --code local.', error);
+    throw refused(
+      `git knows no ${ref} in ${root}`,
+      'Name a branch, a tag or a commit, or use --code local.',
+      error,
+    );
   }
   const dir = join(home, 'code');
   await run('git', ['worktree', 'add', '--detach', '--force', dir, commit], root);
@@ -89,6 +97,10 @@ async function compile(dir: string): Promise<void> {
   } catch (error) {
     const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
     const said = `${stdout}${stderr}`.trim().split('\n').slice(0, 5).join('\n');
-    throw refused(`the version does not compile: ${said}`, 'Mend it first; nothing was started.', error);
+    throw refused(
+      `the version does not compile: ${said}`,
+      'Mend it first; nothing was started.',
+      error,
+    );
   }
 }

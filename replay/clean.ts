@@ -1,8 +1,8 @@
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
+import { ReachflowError } from '../runtime/errors.ts';
 import { describeGroups, topicPartitions } from '../runtime/kafka/admin.ts';
 import type { KafkaClient } from '../runtime/kafka/client.ts';
 import { deleteNames } from '../runtime/kafka/range-admin.ts';
-import { ReachflowError } from '../runtime/errors.ts';
 import type { ControlWriter } from './control.ts';
 import type { Replay } from './journal.ts';
 import { groupsOf, ownedBy, suffixOf } from './ownership.ts';
@@ -72,6 +72,8 @@ async function namesOf(
   const topics = [...there.keys()].filter(owns).map((topic) => gone.physical(topic));
   const groups = groupsOf(topology).map(({ group }) => gone.physical(group));
   const sinks = isLive ? [] : stores.map((store) => gone.physical(sinkGroup(store)));
-  const kept = new Set([...there.keys()].map((topic) => (isLive ? withShadow.physical(topic) : '')));
+  const kept = new Set(
+    [...there.keys()].map((topic) => (isLive ? withShadow.physical(topic) : '')),
+  );
   return { topics: topics.filter((topic) => !kept.has(topic)), groups: [...groups, ...sinks] };
 }

@@ -111,8 +111,7 @@ export async function diffTable(
     for (;;) {
       const [a, b] = [await left.peek(), await right.peek()];
       if (a === undefined && b === undefined) break;
-      const order =
-        a === undefined ? 1 : b === undefined ? -1 : compareKeys(key, a.key, b.key);
+      const order = a === undefined ? 1 : b === undefined ? -1 : compareKeys(key, a.key, b.key);
       if (order <= 0) {
         left.take();
         result.rows += 1;

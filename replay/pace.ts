@@ -29,12 +29,7 @@ export class Pace implements InputControl {
   #isLooking = false;
 
   /** @param groups whose lag is the live traffic's, by the names of `live`. */
-  constructor(
-    replay: Replay,
-    live: KafkaClient,
-    groups: readonly WatchedGroup[],
-    logger: Logger,
-  ) {
+  constructor(replay: Replay, live: KafkaClient, groups: readonly WatchedGroup[], logger: Logger) {
     this.#replay = replay;
     this.#live = live;
     this.#groups = groups;
@@ -73,7 +68,10 @@ export class Pace implements InputControl {
     try {
       const positions = await groupPositions(this.#live, this.#groups);
       const lags = [...positions.values()].map((own) =>
-        own.reduce((sum, { lag, committed }) => sum + (committed === undefined ? 0 : Number(lag)), 0),
+        own.reduce(
+          (sum, { lag, committed }) => sum + (committed === undefined ? 0 : Number(lag)),
+          0,
+        ),
       );
       const most = Math.max(0, ...lags);
       const { maxLiveLag } = this.#replay;

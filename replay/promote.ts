@@ -8,7 +8,14 @@ import type { Side } from '../sinks/shadow.ts';
 import type { ControlWriter } from './control.ts';
 import type { Pointer, Replay } from './journal.ts';
 import { inputTopicsOf, outputsOf, suffixOf } from './ownership.ts';
-import { openStores, pipelineNamed, type ReplayHome, type Scene, sceneOf, sinkInputs } from './scene.ts';
+import {
+  openStores,
+  pipelineNamed,
+  type ReplayHome,
+  type Scene,
+  sceneOf,
+  sinkInputs,
+} from './scene.ts';
 import { auditOf, NOBODY } from './start.ts';
 
 /** A place in the swap at which a process may end: `docs/adr/0021-replay.md` says what holds there. */
@@ -79,7 +86,8 @@ export function requireReplay({ state }: Pick<ControlWriter, 'state'>, name: str
   throw new ReachflowError(`there is no replay ${name}`, {
     code: 'REPLAY_NOT_FOUND',
     domain: 'user',
-    hint: names.length === 0 ? 'reachflow replay start makes one.' : `There are: ${names.join(', ')}.`,
+    hint:
+      names.length === 0 ? 'reachflow replay start makes one.' : `There are: ${names.join(', ')}.`,
   });
 }
 

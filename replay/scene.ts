@@ -13,7 +13,13 @@ import { type SinkConfigs, sinks } from '../sinks/registry.ts';
 import type { ShadowStore } from '../sinks/shadow.ts';
 import type { ControlState } from './control.ts';
 import type { Replay } from './journal.ts';
-import { groupsOf, liveGenerationOf, outputsOf, replayGenerationOf, suffixOf } from './ownership.ts';
+import {
+  groupsOf,
+  liveGenerationOf,
+  outputsOf,
+  replayGenerationOf,
+  suffixOf,
+} from './ownership.ts';
 
 /** The sections that a replay depends on. */
 export interface ReplayConfig extends SinkConfigs {

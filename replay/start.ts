@@ -4,12 +4,12 @@ import { ensureTopics, topicPartitions } from '../runtime/kafka/admin.ts';
 import { GroupOffsets } from '../runtime/kafka/group-offsets.ts';
 import { planTopics } from '../runtime/topic-plan.ts';
 import { isTopicName, retryOf, type TopicName } from '../schemas/topics.ts';
+import type { Checkout } from './checkout.ts';
 import type { ControlWriter } from './control.ts';
 import type { Replay } from './journal.ts';
 import { groupsOf, inputTopicsOf } from './ownership.ts';
 import { type Edge, journaled, offsetsOf } from './range.ts';
 import { openStores, pipelineNamed, type ReplayHome, type Scene, sceneOf } from './scene.ts';
-import type { Checkout } from './checkout.ts';
 
 /** What `reachflow replay start` asks for. */
 export interface StartOptions {
@@ -53,7 +53,8 @@ export async function startReplay(
   await requireInputs(scene, inputs);
   const from = await offsetsOf(scene.live, sources, options.from);
   const ends = await offsetsOf(scene.live, sources, { at: 'end' });
-  const to = options.to === undefined ? undefined : await offsetsOf(scene.live, sources, options.to);
+  const to =
+    options.to === undefined ? undefined : await offsetsOf(scene.live, sources, options.to);
   const isEmpty = (topic: TopicName) =>
     (from.get(topic) ?? []).every((first, i) => first >= ((to ?? ends).get(topic)?.[i] ?? first));
   if (to !== undefined && sources.every(isEmpty)) {

@@ -63,7 +63,12 @@ function addStart(command: Command): void {
     .option('--to <when>', 'where to end; without it the replay goes on with what comes', parseEdge)
     .option('--code <ref>', 'a git ref of this checkout, or local for its working tree', 'local')
     .option('--into <name>', 'name of the replay, and of its tables (…__r_name)', parseName)
-    .option('--rate <n>', 'records a second at most; 0: as fast as it can', numberIn(0, 10_000_000), 0)
+    .option(
+      '--rate <n>',
+      'records a second at most; 0: as fast as it can',
+      numberIn(0, 10_000_000),
+      0,
+    )
     .option(
       '--max-live-lag <n>',
       'pause while a live group is behind by more records; 0: never',
@@ -114,16 +119,31 @@ function addSwapping(command: Command): void {
     .option('--limit <n>', 'rows to show of each table', numberIn(0, 10_000), 10)
     .option('--json', 'as JSON')
     .option(...CONFIG)
-    .addHelpText('after', '\nExamples:\n  reachflow replay diff fix\n  reachflow replay diff fix --store postgres --limit 100 --json\n')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  reachflow replay diff fix\n  reachflow replay diff fix --store postgres --limit 100 --json\n',
+    )
     .action(diff);
-  const release = new Option('--release-timeout <s>', 'how long running sinks may take to let go, s')
+  const release = new Option(
+    '--release-timeout <s>',
+    'how long running sinks may take to let go, s',
+  )
     .argParser(numberIn(1, 3_600))
     .default(60);
   command
     .command('promote <name>')
     .description('put its tables in the place of the live ones; run it again after a crash')
-    .option('--accept-diff <n>', 'rows that may differ: exactly so many', numberIn(0, Number.MAX_SAFE_INTEGER))
-    .option('--max-lag <n>', 'records it may be behind when the swap begins', numberIn(0, 1_000_000_000), 1_000)
+    .option(
+      '--accept-diff <n>',
+      'rows that may differ: exactly so many',
+      numberIn(0, Number.MAX_SAFE_INTEGER),
+    )
+    .option(
+      '--max-lag <n>',
+      'records it may be behind when the swap begins',
+      numberIn(0, 1_000_000_000),
+      1_000,
+    )
     .addOption(release)
     .option(...CONFIG)
     .addHelpText('after', '\nExamples:\n  reachflow replay promote fix --accept-diff 1204\n')
@@ -139,7 +159,10 @@ function addSwapping(command: Command): void {
     .command('clean <name>')
     .description('delete the side that is not live: topics, groups and tables')
     .option(...CONFIG)
-    .addHelpText('after', '\nExamples:\n  reachflow replay stop fix && reachflow replay clean fix\n')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  reachflow replay stop fix && reachflow replay clean fix\n',
+    )
     .action(clean);
 }
 

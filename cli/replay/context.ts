@@ -1,8 +1,8 @@
 import { activePipelines, pipelines } from '../../pipelines/catalog.ts';
-import { ControlWriter, type ControlState, readControl } from '../../replay/control.ts';
+import { type ControlState, ControlWriter, readControl } from '../../replay/control.ts';
 import type { ReplayHome } from '../../replay/scene.ts';
-import { createLogger } from '../../runtime/observability/logger.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
+import { createLogger } from '../../runtime/observability/logger.ts';
 import { type AppConfig, loadAppConfig } from '../config.ts';
 import { kafkaOf } from '../product.ts';
 
@@ -18,7 +18,11 @@ export async function openReplays(file: string | undefined): Promise<ReplayConte
   const { config } = await loadAppConfig(file === undefined ? {} : { file });
   const logger = createLogger({ ...config.log, level: 'error' });
   const { client } = kafkaOf(config, logger);
-  return { config, client, home: { config, logger, catalog: pipelines, active: activePipelines(config.pipelines) } };
+  return {
+    config,
+    client,
+    home: { config, logger, catalog: pipelines, active: activePipelines(config.pipelines) },
+  };
 }
 
 /** Runs `work` as the one that writes the journal. @throws what `work` does, `KAFKA_UNAVAILABLE`. */

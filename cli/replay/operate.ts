@@ -186,19 +186,26 @@ async function requireFit(
 ): Promise<number> {
   const { name } = replay;
   if (replay.to !== undefined) {
-    throw refuseState(replay, 'promoted', 'Its range ends: what came after it would be missing. Start one without --to.');
+    throw refuseState(
+      replay,
+      'promoted',
+      'Its range ends: what came after it would be missing. Start one without --to.',
+    );
   }
   const { behind, unwritten } = await progressOf(
     sceneOf(context.home, await reading(context), replay),
     replay,
   );
   if (behind + unwritten > maxLag) {
-    throw new ReachflowError(`the replay is ${behind + unwritten} records behind, more than ${maxLag}`, {
-      code: 'REPLAY_LAG',
-      domain: 'user',
-      retry: 'backoff',
-      hint: `Wait until it has caught up: reachflow replay status ${name}; or allow more with --max-lag.`,
-    });
+    throw new ReachflowError(
+      `the replay is ${behind + unwritten} records behind, more than ${maxLag}`,
+      {
+        code: 'REPLAY_LAG',
+        domain: 'user',
+        retry: 'backoff',
+        hint: `Wait until it has caught up: reachflow replay status ${name}; or allow more with --max-lag.`,
+      },
+    );
   }
   const differences = differencesIn(await compare(context, name, { limit: 0 }));
   if (differences === (acceptDiff ?? 0)) return differences;

@@ -84,7 +84,10 @@ async function start(
 ): Promise<Running> {
   const parts = partsIn(replay);
   const scene = sceneOf({ config, logger, catalog: pipelines, active: pipelines }, state, replay);
-  const kafka = { ...config.kafka, maxEpochRecords: Math.max(EPOCH_RECORDS, config.kafka.maxEpochRecords) };
+  const kafka = {
+    ...config.kafka,
+    maxEpochRecords: Math.max(EPOCH_RECORDS, config.kafka.maxEpochRecords),
+  };
   const client = createKafkaClient(kafka, logger, scene.generationOf);
   const { claims } = kafkaOf(config, logger);
   const codec = codecOf(config, client, claims);
@@ -102,7 +105,10 @@ async function start(
               createSink(config, { logger, parts: config.pipelines.optional, shadow }),
             )
         : [],
-    states: statesOf({ ...config, state: { ...config.state, dir: join(replay.home, 'state') } }, logger),
+    states: statesOf(
+      { ...config, state: { ...config.state, dir: join(replay.home, 'state') } },
+      logger,
+    ),
   });
   await engine.start();
   return {

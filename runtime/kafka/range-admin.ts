@@ -9,9 +9,7 @@ import { CODE, protocolCode } from './protocol-errors.ts';
 export async function offsetsAt(client: KafkaClient, topic: string, at: number): Promise<bigint[]> {
   return withAdmin(client, async (admin) => {
     const found = await admin.fetchTopicOffsetsByTimestamp(client.physical(topic), at);
-    return found
-      .toSorted((a, b) => a.partition - b.partition)
-      .map(({ offset }) => BigInt(offset));
+    return found.toSorted((a, b) => a.partition - b.partition).map(({ offset }) => BigInt(offset));
   });
 }
 

@@ -122,7 +122,14 @@ describe('a replay, on the real engines', () => {
     })();
     await loading;
     const now = Math.floor((written + 2) / 10);
-    await contacts.replay('promote', 'fix', '--accept-diff', String(3 * now), '--max-lag', '100000');
+    await contacts.replay(
+      'promote',
+      'fix',
+      '--accept-diff',
+      String(3 * now),
+      '--max-lag',
+      '100000',
+    );
     await insert(500);
     await expectAll(asWritten);
 

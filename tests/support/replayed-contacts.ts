@@ -4,11 +4,11 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { contactsPipeline } from '../../pipelines/contacts/topology.ts';
 import { ensureTopics } from '../../runtime/kafka/admin.ts';
 import { EpochProducer } from '../../runtime/kafka/epoch-producer.ts';
 import { planTopics } from '../../runtime/topic-plan.ts';
 import type { CdcPublicContactsEnvelope } from '../../schemas/types.ts';
-import { contactsPipeline } from '../../pipelines/contacts/topology.ts';
 import { testStack } from '../integration/stack.ts';
 import { kafkaFixture } from './kafka.ts';
 
@@ -18,7 +18,6 @@ const PARTITIONS = 2;
 /** What a checkout needs to run; the modules are those that are installed. */
 const FOLDERS = ['bin', 'cli', 'compose', 'connectors', 'demo', 'docs', 'pipelines', 'prove'];
 const MORE = ['replay', 'runtime', 'schemas', 'sinks', 'subscriptions', 'benchmarks'];
-
 
 /** Contacts as Debezium would send them, and `reachflow` as its users run it, with code of today or with a bug in it. */
 export class ReplayedContacts {
@@ -69,7 +68,7 @@ export class ReplayedContacts {
     symlinkSync(join(ROOT, 'node_modules'), join(this.buggy, 'node_modules'));
     const file = join(this.buggy, 'pipelines', 'contacts', 'steps', 'validate.ts');
     const text = readFileSync(file, 'utf8');
-    const wrong = "full_name: row.id % 10 === 7 ? `wrong ${name}` : name,";
+    const wrong = "full_name: (row.id % 10 === 7 ? 'wrong ' : '') + name,";
     if (!text.includes('full_name: name,')) throw new Error('the bug cannot be planted');
     writeFileSync(file, text.replace('full_name: name,', wrong));
     await ensureTopics(client, planTopics([contactsPipeline], [], PARTITIONS));
@@ -160,9 +159,11 @@ export class ReplayedContacts {
     const options = { env: this.env, maxBuffer: 16_777_216 };
     const began = Date.now();
     try {
-      return (await promisify(execFile)(process.execPath, [bin, 'replay', ...args], options)).stdout;
+      return (await promisify(execFile)(process.execPath, [bin, 'replay', ...args], options))
+        .stdout;
     } finally {
-      if (process.env['REACHFLOW_TEST_LOG'] !== undefined) process.stderr.write(`replay ${args.join(' ')}: ${Date.now() - began} ms\n`);
+      if (process.env['REACHFLOW_TEST_LOG'] !== undefined)
+        process.stderr.write(`replay ${args.join(' ')}: ${Date.now() - began} ms\n`);
     }
   }
 
