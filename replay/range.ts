@@ -45,7 +45,7 @@ async function edgeOf(client: KafkaClient, topic: TopicName, edge: Edge): Promis
   if (edge.at === 'offset') {
     const cut = there.find(({ low }) => edge.offset < low);
     if (cut !== undefined) throw rangeCut(topic, cut.partition, `offset ${cut.low}`);
-    return there.map(({ high }) => (edge.offset < high ? edge.offset : high));
+    return there.map(({ high }) => within(edge.offset, 0n, high));
   }
   const offsets = await offsetsAt(client, topic, edge.time);
   for (const { partition, low, high } of there) {
@@ -57,8 +57,15 @@ async function edgeOf(client: KafkaClient, topic: TopicName, edge: Edge): Promis
   }
   return there.map(({ partition, low, high }) => {
     const offset = offsets[partition] ?? high;
-    return offset < low ? low : offset > high ? high : offset;
+    return within(offset, low, high);
   });
+}
+
+/** `Math.min` and `Math.max` take no bigint. */
+function within(offset: bigint, low: bigint, high: bigint): bigint {
+  if (offset < low) return low;
+  if (offset > high) return high;
+  return offset;
 }
 
 async function firstTime(
