@@ -26,7 +26,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^runtime/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|subscriptions|search|compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(connectors|pipelines|sinks|subscriptions|search|compose|replay|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/',
       },
     },
     {
@@ -35,7 +35,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^schemas/', pathNot: TEST },
       to: {
-        path: '^(runtime|connectors|pipelines|sinks|subscriptions|search|compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|connectors|pipelines|sinks|subscriptions|search|compose|replay|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
       },
     },
@@ -76,7 +76,7 @@ module.exports = {
         'Programs are put together from stages, and engines started for them, not the other way round.',
       severity: 'error',
       from: { path: '^(connectors|pipelines|sinks|subscriptions|search)/', pathNot: TEST },
-      to: { path: '^(compose|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/' },
+      to: { path: '^(compose|replay|cli|console|dashboards|demo|prove|benchmarks|tests|scripts)/' },
     },
     {
       name: 'console-is-given-its-parts',
@@ -84,7 +84,7 @@ module.exports = {
       severity: 'error',
       from: { path: '^console/', pathNot: TEST },
       to: {
-        path: '^(connectors|pipelines|sinks|subscriptions|compose|cli|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(connectors|pipelines|sinks|subscriptions|compose|replay|cli|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^sinks/clickhouse/config\\.ts$',
       },
     },
@@ -101,8 +101,17 @@ module.exports = {
       severity: 'error',
       from: { path: '^compose/', pathNot: TEST },
       to: {
-        path: '^(runtime|schemas|connectors|pipelines|sinks|subscriptions|search|cli|console|demo|prove|benchmarks|tests|scripts)/',
+        path: '^(runtime|schemas|connectors|pipelines|sinks|subscriptions|search|replay|cli|console|demo|prove|benchmarks|tests|scripts)/',
         pathNot: '^runtime/errors\\.ts$',
+      },
+    },
+    {
+      name: 'replay-knows-no-program',
+      comment: 'Commands and processes are put together in cli/.',
+      severity: 'error',
+      from: { path: '^replay/', pathNot: TEST },
+      to: {
+        path: '^(connectors|subscriptions|compose|cli|console|demo|prove|benchmarks|tests|scripts)/',
       },
     },
     {
@@ -124,7 +133,7 @@ module.exports = {
       comment:
         "A store's client belongs to its sink; the stack, the demo and tests look at stores, too.",
       severity: 'error',
-      from: { path: '^(runtime|schemas|pipelines|cli)/', pathNot: TEST },
+      from: { path: '^(runtime|schemas|pipelines|replay|cli)/', pathNot: TEST },
       to: { path: 'node_modules/(pg|@clickhouse/client|@elastic/elasticsearch)/' },
     },
     {
@@ -151,7 +160,8 @@ module.exports = {
       severity: 'error',
       from: {
         orphan: true,
-        pathNot: '\\.test\\.ts$|^(scripts|bin|benchmarks|(console|search)/page)/|\\.(cjs|d\\.ts)$|^vitest\\.config\\.ts$',
+        pathNot:
+          '\\.test\\.ts$|^(scripts|bin|benchmarks|(console|search)/page)/|\\.(cjs|d\\.ts)$|^vitest\\.config\\.ts$',
       },
       to: {},
     },

@@ -14,7 +14,6 @@ import { claimCheckingPublisher } from '../runtime/claims/publisher.ts';
 import { startSweeper } from '../runtime/claims/sweep.ts';
 import type { DeliveryConfig } from '../runtime/delivery/config.ts';
 import { sinkGroup } from '../runtime/delivery/sink-runner.ts';
-import { Engine } from '../runtime/engine.ts';
 import { ReachflowError } from '../runtime/errors.ts';
 import { createLazyPublisher } from '../runtime/kafka/batching-publisher.ts';
 import { createKafkaClient, type KafkaClient } from '../runtime/kafka/client.ts';
@@ -28,12 +27,15 @@ import type { Service } from '../runtime/service.ts';
 import { openSpool, type Spool } from '../runtime/spool/open-spool.ts';
 import type { StateConfig } from '../runtime/state/config.ts';
 import { localStates } from '../runtime/task/local-states.ts';
+import type { StateService } from '../runtime/task/state-service.ts';
 import { groupOf, inputsOf } from '../runtime/topology/graph.ts';
 import { TopicCodec } from '../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../schemas/registry.ts';
+import { topicNames } from '../schemas/topics.ts';
 import { createSinks, type SinkConfigs, sinkNames } from '../sinks/registry.ts';
 import type { SubscriptionsConfig } from '../subscriptions/config.ts';
 import { createSubscriptions, SUBSCRIPTIONS } from '../subscriptions/subscriptions.ts';
+import { EngineHost } from './engine-host.ts';
 import { VERSION } from './version.ts';
 
 /** The sections of the root configuration that a running product reads. */
@@ -50,7 +52,7 @@ export interface ProductConfig extends ConnectorConfigs, PipelineConfigs, SinkCo
 
 export interface Product {
   readonly connectors: readonly Connector[];
-  readonly engine: Engine;
+  readonly engine: EngineHost;
   /** Accepts nothing more; each part finishes what it has begun. Idempotent. */
   stop(): Promise<void>;
 }
@@ -71,12 +73,26 @@ export function kafkaOf(
 ): { client: KafkaClient; codec: TopicCodec; claims: Claims } {
   const client = createKafkaClient(config.kafka, logger);
   const claims = openClaims(config.claimCheck, logger, metrics?.claims);
-  const codec = new TopicCodec(
-    createSchemaRegistryClient(config.registry.url, config.registry),
-    client.physical,
-    claims.reader,
-  );
-  return { client, codec, claims };
+  return { client, codec: codecOf(config, client, claims), claims };
+}
+
+/** The codec of a client's names. */
+export function codecOf(
+  { registry }: Pick<ProductConfig, 'registry'>,
+  client: KafkaClient,
+  claims: Claims,
+): TopicCodec {
+  const connection = createSchemaRegistryClient(registry.url, registry);
+  return new TopicCodec(connection, client.physical, claims.reader);
+}
+
+/** State of this machine's tasks. */
+export function statesOf(
+  { state, checkpoint }: Pick<ProductConfig, 'state' | 'checkpoint'>,
+  logger: Logger,
+): StateService {
+  const versions = { reachflow: VERSION, node: process.versions.node };
+  return localStates({ state, checkpoint, versions, logger });
 }
 
 /** Every consumer group of the product with the topics it reads, for lag. */
@@ -154,22 +170,18 @@ export async function startProduct(
   const announced = { ...config, kafka: { ...config.kafka, clientId } };
   const { client, codec, claims } = kafkaOf(announced, logger, metrics);
   const ownPipelines = activePipelines(config).filter(({ name }) => selected(only, name));
-  const deps = { logger, parts: config.pipelines.optional };
-  const ownSinks = createSinks(config, deps, (name) => selected(only, name));
+  const parts = config.pipelines.optional;
   const publisher = createLazyPublisher(client, codec);
-  const engine = new Engine({
+  const engine = new EngineHost({
     client,
     codec,
     publisher,
+    codecOf: (other) => codecOf(config, other, claims),
+    catalog: pipelines,
     pipelines: ownPipelines,
-    sinks: ownSinks,
+    sinks: (live) => createSinks(config, { logger, parts, live }, (name) => selected(only, name)),
     delivery: config.delivery,
-    states: localStates({
-      state: config.state,
-      checkpoint: config.checkpoint,
-      versions: { reachflow: VERSION, node: process.versions.node },
-      logger,
-    }),
+    states: () => statesOf(config, logger),
     logger,
     metrics,
     tracing,
@@ -206,10 +218,9 @@ export async function startProduct(
   });
   try {
     // Before the connectors: what they accept needs its topic, or a spool.
-    await prepare(engine, running, logger, options.ending);
+    await prepare({ engine, codec }, running, logger, options.ending);
     for (const service of services) await service.start();
     await engine.start();
-    await engine.whenRunning();
   } catch (error) {
     await stop().catch(() => undefined);
     throw error;
@@ -249,7 +260,7 @@ const PREPARE_BACKOFF = { initialMs: 100, maxMs: 5_000 };
  * @throws ReachflowError as `Engine.prepare`; `KAFKA_UNAVAILABLE` where no connector has a spool, or once `ending` aborts.
  */
 async function prepare(
-  engine: Engine,
+  { engine, codec }: { readonly engine: EngineHost; readonly codec: TopicCodec },
   running: readonly Connector[],
   logger: Logger,
   ending: AbortSignal | undefined,
@@ -258,6 +269,8 @@ async function prepare(
   for (let attempt = 1; ; attempt += 1) {
     try {
       await engine.prepare();
+      // The connectors' own, where the engine's names are those of a generation.
+      await codec.register(topicNames);
       return;
     } catch (error) {
       const isAway = error instanceof ReachflowError && error.code === 'KAFKA_UNAVAILABLE';
@@ -304,7 +317,7 @@ export function connectorEnvironment(
  */
 function stopOnce(
   services: readonly Service[],
-  engine: Engine,
+  engine: EngineHost,
   closeShared: () => Promise<void>,
 ): () => Promise<void> {
   let stopping: Promise<void> | undefined;

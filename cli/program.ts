@@ -12,6 +12,7 @@ import { enrichmentCommand } from './commands/enrichment.ts';
 import { importCommand } from './commands/import.ts';
 import { modelCommand } from './commands/model.ts';
 import { proveCommand } from './commands/prove.ts';
+import { replayCommand } from './commands/replay.ts';
 import { runCommand } from './commands/run.ts';
 import { schemasCommand } from './commands/schemas.ts';
 import { searchCommand } from './commands/search.ts';
@@ -36,6 +37,7 @@ const commands: readonly (() => Command)[] = [
   dlqCommand,
   searchCommand,
   schemasCommand,
+  replayCommand,
   checkpointCommand,
   claimCheckCommand,
   enrichmentCommand,

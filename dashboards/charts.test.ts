@@ -14,7 +14,7 @@ const PARAMETERS = [
 
 /** Tables and roll-ups by name: the topic that they are from. */
 const sources = new Map<string, TopicName>([
-  ...[...clickhouseTables(optionalParts)].map(
+  ...[...clickhouseTables({ parts: optionalParts })].map(
     ([topic, { name }]) => [name, topic as TopicName] as const,
   ),
   ...rollups.map(({ name, topic }) => [name, topic] as const),

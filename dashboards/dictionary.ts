@@ -1,4 +1,10 @@
-import { optionalParts, storeOf, type TopicName, type TopicSpec, topics } from '../schemas/topics.ts';
+import {
+  optionalParts,
+  storeOf,
+  type TopicName,
+  type TopicSpec,
+  topics,
+} from '../schemas/topics.ts';
 import { type Rollup, rollups } from '../sinks/clickhouse/rollups.ts';
 import { clickhouseTables, type Table } from '../sinks/clickhouse/tables.ts';
 import { charts } from './charts.ts';
@@ -101,7 +107,7 @@ Start and end of a range are those of whole minutes. Events before 1970 and afte
 
 /** The document. */
 export function dataDictionary(): string {
-  const tables = [...clickhouseTables(optionalParts)] as [TopicName, Table][];
+  const tables = [...clickhouseTables({ parts: optionalParts })] as [TopicName, Table][];
   const queries = charts.map(
     ({ id, title, description, unit, part, sql }) =>
       `### ${title}\n\n\`${id}\`, ${unit}${part === undefined ? '' : `, optional pipeline ${part}`}. ${description}\n\n\`\`\`sql\n${sql}\n\`\`\`\n`,

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { TopicCodec } from '../schemas/codec.ts';
-import { type TopicName, topicNames } from '../schemas/topics.ts';
+import { isTopicName, type TopicName, topicNames } from '../schemas/topics.ts';
 import { settledWithin } from './backoff.ts';
 import type { DeliveryConfig } from './delivery/config.ts';
 import type { Sink } from './delivery/sink.ts';
@@ -12,9 +12,10 @@ import type { Metrics } from './observability/metrics.ts';
 import type { SinkStatus, TaskStatus } from './observability/process-status.ts';
 import type { Tracing } from './observability/tracing.ts';
 import { FollowedTable } from './state/broadcast-table.ts';
+import type { InputControl } from './task/input-control.ts';
 import type { StateService } from './task/state-service.ts';
 import { SubTopologyRunner } from './task/sub-topology-runner.ts';
-import { applyTopicPlan, planTopics, taskCounts } from './topic-plan.ts';
+import { applyTopicPlan, planTopics, taskCounts, usedTopics } from './topic-plan.ts';
 import { sinksOf, type Topology } from './topology/graph.ts';
 
 export interface EngineOptions {
@@ -28,6 +29,8 @@ export interface EngineOptions {
   readonly logger: Logger;
   readonly metrics?: Metrics | undefined;
   readonly tracing?: Tracing | undefined;
+  /** Of a replay; its topics and schemas are only those that it uses. */
+  readonly input?: InputControl | undefined;
   /** Called when a part gave up for good; the process should stop. */
   readonly onFatal: (error: ReachflowError) => void;
 }
@@ -76,10 +79,14 @@ export class Engine {
   }
 
   async #prepare(): Promise<ReadonlyMap<string, number>> {
-    const { client, codec, pipelines, sinks } = this.#options;
-    const plans = planTopics(pipelines, sinks, client.config.partitions);
+    const { client, codec, pipelines, sinks, input } = this.#options;
+    const used = usedTopics(pipelines, sinks);
+    const wanted = (name: TopicName) => input === undefined || used.has(name);
+    const plans = planTopics(pipelines, sinks, client.config.partitions).filter(
+      ({ name }) => !isTopicName(name) || wanted(name),
+    );
     const partitions = await applyTopicPlan(client, pipelines, plans);
-    await codec.register(topicNames);
+    await codec.register(topicNames.filter(wanted));
     return partitions;
   }
 

@@ -118,6 +118,17 @@ function topologyTopics(
   return plans;
 }
 
+/** The topics that pipelines and sinks read or write, by logical names. */
+export function usedTopics(
+  topologies: readonly Topology[],
+  sinks: readonly SinkTopics[],
+): ReadonlySet<string> {
+  return new Set([
+    ...topologies.flatMap(({ subTopologies }) => subTopologies.flatMap(topicsUsed)),
+    ...sinks.flatMap((sink) => sink.topics),
+  ]);
+}
+
 /**
  * Every topic that pipelines and sinks need: the map's own, changelogs and repartition topics, a DLQ per consumer, a retry topic per sink.
  * @param partitions of each topic; 0 takes the production figures of the map.
@@ -129,11 +140,7 @@ export function planTopics(
 ): TopicPlan[] {
   const partitionsOf = (name: TopicName) =>
     partitions === 0 ? topics[name].partitions : partitions;
-  const used = new Set([
-    ...topologies.flatMap(({ subTopologies }) => subTopologies.flatMap(topicsUsed)),
-    ...sinks.flatMap((sink) => sink.topics),
-  ]);
-  const plans = sourceTopics(partitions, used);
+  const plans = sourceTopics(partitions, usedTopics(topologies, sinks));
   for (const topology of topologies) plans.push(...topologyTopics(topology, partitionsOf));
   for (const sink of sinks) {
     for (const topic of sink.topics) {

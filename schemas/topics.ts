@@ -277,7 +277,7 @@ export const topics = {
     retentionMs: DAY,
     part: 'enrichment',
   }),
-  // The journal, partitioned as the requests: a replay joins both (docs/adr/0022-journaled-enrichment.md).
+  // The journal, partitioned as the requests: a replay joins both (docs/adr/0023-journaled-enrichment.md).
   'enrichment.answered': topic<EnrichmentAnswered>({
     key: 'contact id',
     schema: 'enrichment-answered',

@@ -36,6 +36,11 @@ export interface TableModel {
   readonly spec: StoreSpec;
   /** Top-level fields of the value's schema, in its order. */
   readonly fields: readonly Field[];
+  /**
+   * Where readers' name stands for another place: an alias of Elasticsearch for the indices of a replay that is live now.
+   * The table's name when absent.
+   */
+  readonly base?: string;
 }
 
 type Node = string | readonly Node[] | { readonly [key: string]: unknown };

@@ -3,16 +3,20 @@ import { alertActions, createAlertSink } from './alerts/actions.ts';
 import { type AlertsConfig, alertsConfigSchema } from './alerts/config.ts';
 import { type ClickhouseConfig, clickhouseConfigSchema } from './clickhouse/config.ts';
 import { planEvolution as planClickhouse } from './clickhouse/evolution.ts';
+import { createClickhouseShadow } from './clickhouse/shadow.ts';
 import { createClickhouseSink } from './clickhouse/sink.ts';
 import type { SinkDeps } from './deps.ts';
 import { type ElasticsearchConfig, elasticsearchConfigSchema } from './elasticsearch/config.ts';
 import { fieldBudget, planEvolution as planElasticsearch } from './elasticsearch/evolution.ts';
+import { createElasticsearchShadow } from './elasticsearch/shadow.ts';
 import { createElasticsearchSink } from './elasticsearch/sink.ts';
 import type { PlanEvolution } from './evolution.ts';
 import type { TableModel } from './fields.ts';
 import { type PostgresConfig, postgresConfigSchema } from './postgres/config.ts';
 import { planEvolution as planPostgres } from './postgres/evolution.ts';
+import { createPostgresShadow } from './postgres/shadow.ts';
 import { createPostgresSink } from './postgres/sink.ts';
+import type { ShadowStore } from './shadow.ts';
 
 /** The sections of the configuration that sinks read, by section name. */
 export const sinkConfigSections = {
@@ -36,6 +40,8 @@ export interface SinkEntry {
   readonly name: string;
   /** Makes the sink from its section. Connects only when opened. */
   readonly createSink: (config: SinkConfigs, deps: SinkDeps) => Sink;
+  /** Its store as a replay sees it. @param models what is behind the names that readers use. */
+  readonly createShadow: (config: SinkConfigs, models: () => readonly TableModel[]) => ShadowStore;
   /** What its store has to do under another schema: `evolution.ts` of the sink. */
   readonly planEvolution?: PlanEvolution;
   /** Fields of the store's mapping of a topic, where it allows only so many. */
@@ -47,16 +53,19 @@ export const sinks: readonly SinkEntry[] = [
   {
     name: 'postgres',
     createSink: (config, deps) => createPostgresSink(config.postgres, deps),
+    createShadow: (config) => createPostgresShadow(config.postgres),
     planEvolution: planPostgres,
   },
   {
     name: 'clickhouse',
     createSink: (config, deps) => createClickhouseSink(config.clickhouse, deps),
+    createShadow: (config) => createClickhouseShadow(config.clickhouse),
     planEvolution: planClickhouse,
   },
   {
     name: 'elasticsearch',
     createSink: (config, deps) => createElasticsearchSink(config.elasticsearch, deps),
+    createShadow: (config, models) => createElasticsearchShadow(config.elasticsearch, models),
     planEvolution: planElasticsearch,
     fieldBudget,
   },

@@ -109,7 +109,7 @@ async function samplesOf(client: ClickHouseClient, runs: number): Promise<Sample
 async function openTables(config: ClickhouseConfig, admin: ClickHouseClient): Promise<void> {
   await admin.command({ query: `DROP DATABASE IF EXISTS ${qualified(undefined, DATABASE)} SYNC` });
   const logger = pino({ level: 'silent' });
-  const tables = clickhouseTables(optionalParts);
+  const tables = clickhouseTables({ parts: optionalParts });
   const sink = createClickhouseSink({ ...config, database: DATABASE }, { logger }, tables);
   await sink.open();
   await sink.close();

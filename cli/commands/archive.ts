@@ -12,11 +12,11 @@ import { type HistoryBatch, openHistory } from '../../history/archive/reader.ts'
 import { type ArchiveReport, verifyArchive } from '../../history/archive/verify.ts';
 import { readHeads } from '../../history/head-log.ts';
 import { topicState } from '../../history/verify/topic.ts';
+import { jsonValue } from '../../runtime/letters/where.ts';
 import { TopicCodec } from '../../schemas/codec.ts';
 import { createSchemaRegistryClient } from '../../schemas/registry.ts';
 import { isTopicName } from '../../schemas/topics.ts';
 import { formatBytes } from '../checkpoint-view.ts';
-import { jsonValue } from '../../runtime/letters/where.ts';
 import { type HistoryContext, openHistoryContext } from '../history/context.ts';
 import { ReadProgress } from '../history/progress.ts';
 import { offsetsAsText, printArchiveReport } from '../history/verify-view.ts';

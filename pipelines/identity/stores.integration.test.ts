@@ -34,7 +34,9 @@ function createSinks(): readonly Sink[] {
   const stack = testStack();
   const deps = { logger: pino({ level: 'silent' }) };
   const models = [tableModel(TOPIC)];
-  const tables = new Map([...clickhouseTables(['identity'])].filter(([topic]) => topic === TOPIC));
+  const tables = new Map(
+    [...clickhouseTables({ parts: ['identity'] })].filter(([topic]) => topic === TOPIC),
+  );
   const sections = {
     postgres: { url: stack.postgres.url, schema: name },
     clickhouse: { ...stack.clickhouse, database: name, flushMs: 100 },

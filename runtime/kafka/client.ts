@@ -14,9 +14,19 @@ export interface KafkaClient {
   readonly logger: Logger;
   /** Logical name → name on the broker. */
   readonly physical: (name: string) => string;
-  /** Name on the broker → logical name; undefined for another namespace's. */
+  /** Name on the broker → logical name; undefined for another namespace's, or another generation's. */
   readonly logical: (name: string) => string | undefined;
+  /** The namespace that a name is in: that of the configuration, or of the generation that has it. */
+  readonly namespaceOf: (name: string) => string;
 }
+
+/**
+ * Which generation a topic, group or transactional id is of, by its logical name; undefined: of the first. A replay writes
+ * a generation of its own (docs/adr/0021-replay.md), whose names stand beside the others on the same brokers.
+ */
+export type GenerationOf = (name: string) => string | undefined;
+
+const FIRST: GenerationOf = () => undefined;
 
 /**
  * KafkaJS under Node ≥ 24 schedules its request queue with a negative delay once a request was due in the past;
@@ -35,7 +45,11 @@ function silenceNegativeTimeoutWarning(): void {
 }
 
 /** Does not connect: producers, consumers and admins made from it do. @throws what `kafkaSecurity` does. */
-export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaClient {
+export function createKafkaClient(
+  config: KafkaConfig,
+  logger: Logger,
+  generationOf: GenerationOf = FIRST,
+): KafkaClient {
   silenceNegativeTimeoutWarning();
   const log = logger.child({ component: 'kafka' });
   const kafka = new Kafka({
@@ -56,13 +70,31 @@ export function createKafkaClient(config: KafkaConfig, logger: Logger): KafkaCli
         log[method]({ namespace, ...fields, stack: undefined }, message);
       },
   });
+  return { kafka, config, logger: log, ...namesOf(config, generationOf) };
+}
+
+/** Names of generation `fix` begin with `r-fix.`, after the namespace. */
+function namesOf(
+  config: KafkaConfig,
+  generationOf: GenerationOf,
+): Pick<KafkaClient, 'physical' | 'logical' | 'namespaceOf'> {
   const prefix = physicalName(config, '');
+  const physical = (name: string) => {
+    const generation = generationOf(name);
+    return physicalName(config, generation === undefined ? name : `r-${generation}.${name}`);
+  };
   return {
-    kafka,
-    config,
-    logger: log,
-    physical: (name) => physicalName(config, name),
-    logical: (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : undefined),
+    physical,
+    logical(name) {
+      if (!name.startsWith(prefix)) return undefined;
+      const plain = name.slice(prefix.length);
+      const [, own = plain] = /^r-[a-z0-9_]+\.(.+)$/.exec(plain) ?? [];
+      return physical(own) === name ? own : undefined;
+    },
+    namespaceOf(name) {
+      const generation = generationOf(name);
+      return generation === undefined ? config.namespace : physicalName(config, `r-${generation}`);
+    },
   };
 }
 

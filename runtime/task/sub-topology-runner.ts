@@ -18,12 +18,14 @@ import { taskStatusOf } from '../observability/task-status.ts';
 import type { FollowedTable } from '../state/broadcast-table.ts';
 import { groupOf, inputsOf, sourcesOf } from '../topology/graph.ts';
 import { asFatal, isFenced, isRetriable } from './failures.ts';
+import type { InputControl } from './input-control.ts';
 import type { StreamTask } from './stream-task.ts';
 import { TaskOpener, type TaskOpenerOptions } from './task-opener.ts';
 import { TaskSlot } from './task-slot.ts';
 
 export interface SubTopologyRunnerOptions extends Omit<TaskOpenerOptions, 'tables'> {
   readonly tables: ReadonlyMap<TopicName, FollowedTable<TopicName, unknown>>;
+  readonly input?: InputControl | undefined;
   /** Called when this part gave up for good; the process should stop. */
   readonly onFatal: (error: ReachflowError) => void;
 }
@@ -96,7 +98,7 @@ export class SubTopologyRunner implements PartitionHandler {
       if (table !== undefined)
         this.#unlisten.push(table.onChange((key) => this.#tableChanged(topic, key)));
     }
-    const { namespace } = client.config;
+    const namespace = client.namespaceOf(this.name);
     const { pipeline } = this.#options;
     this.#consumer = await startPartitionConsumer(client, {
       group: this.name,
@@ -228,7 +230,8 @@ export class SubTopologyRunner implements PartitionHandler {
     }
   }
 
-  async onBatch(batch: PartitionBatch, control: BatchControl): Promise<void> {
+  async onBatch(fetched: PartitionBatch, control: BatchControl): Promise<void> {
+    const batch = this.#withinBounds(fetched, control);
     const { partition, topic, records, nextOffset, highWatermark } = batch;
     const slot = this.#slots.get(partition);
     // To return would let the consumer go on behind the batch.
@@ -238,6 +241,11 @@ export class SubTopologyRunner implements PartitionHandler {
     // Fetched before it was paused: it comes again, from the position of the task that is going to be there.
     if (task === undefined) return this.#pause(slot);
     try {
+      await this.#options.input?.take(
+        records.length,
+        () => control.stale() || control.rebalancing(),
+      );
+      if (control.stale() || slot.task !== task) return;
       const atEnd = nextOffset >= highWatermark;
       const isDone = await task.run({ topic, records, nextOffset, atEnd }, async () => {
         await control.heartbeat();
@@ -250,6 +258,16 @@ export class SubTopologyRunner implements PartitionHandler {
       if (!(error instanceof GroupChanged)) return this.#failed(slot, task, error);
       if (!control.stale()) throw error;
     }
+  }
+
+  /** What a replay may process of a batch. Behind its end nothing is asked for any more. */
+  #withinBounds(batch: PartitionBatch, control: BatchControl): PartitionBatch {
+    const { topic, partition, records, nextOffset } = batch;
+    const bound = this.#options.input?.boundOf(topic, partition);
+    if (bound === undefined || nextOffset < bound) return batch;
+    control.pause();
+    const within = records.filter(({ offset }) => offset < bound);
+    return { ...batch, records: within, nextOffset: bound, highWatermark: bound };
   }
 
   #pause({ partition }: TaskSlot): void {
@@ -340,6 +358,8 @@ export class SubTopologyRunner implements PartitionHandler {
   async onNothing(topic: string, partition: number, nextOffset: bigint): Promise<void> {
     const slot = this.#slots.get(partition);
     slot?.ends.set(topic, nextOffset);
+    const bound = this.#options.input?.boundOf(topic, partition);
+    if (bound !== undefined && nextOffset > bound) return;
     await slot?.task?.skipTo(topic, nextOffset);
   }
 

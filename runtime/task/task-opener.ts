@@ -179,7 +179,8 @@ export class TaskOpener {
 
   identity(partition: number): StateIdentity {
     const { client, pipeline, sub } = this.#options;
-    return { namespace: client.config.namespace, pipeline, subTopology: sub.name, partition };
+    const namespace = client.namespaceOf(groupOf(pipeline, sub.name));
+    return { namespace, pipeline, subTopology: sub.name, partition };
   }
 
   async #open(

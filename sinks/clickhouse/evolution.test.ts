@@ -76,7 +76,7 @@ describe('tables from Avro', () => {
 
   it('are those of optional pipelines, too, where these run', () => {
     expect(clickhouseTables().has('ledger.entry')).toBe(false);
-    const table = clickhouseTables(['ledger']).get('ledger.entry');
+    const table = clickhouseTables({ parts: ['ledger'] }).get('ledger.entry');
     expect(table).toMatchObject({ name: 'ledger_entries', partitionBy: 'toYYYYMM(posted_at)' });
   });
 

@@ -243,7 +243,7 @@ class ClickhouseSink implements Sink {
 export function createClickhouseSink(
   config: ClickhouseConfig,
   deps: SinkDeps,
-  tables: ReadonlyMap<string, Table> = clickhouseTables(deps.parts),
+  tables: ReadonlyMap<string, Table> = clickhouseTables(deps),
 ): Sink {
   return new ClickhouseSink(config, tables);
 }

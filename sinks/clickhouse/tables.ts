@@ -1,5 +1,5 @@
-import { type OptionalPart, topicsOf } from '../../schemas/topics.ts';
-import { type Field, type TableModel, tableModel } from '../fields.ts';
+import { modelsOf, type SinkTables } from '../deps.ts';
+import type { Field, TableModel } from '../fields.ts';
 import { columnTypeText } from './types.ts';
 
 /** What a column is filled with. */
@@ -106,10 +106,9 @@ export function tableOf(model: TableModel): Table {
   };
 }
 
-/** The tables of the topics map, by topic. @param parts the optional pipelines that run. */
-export function clickhouseTables(parts: readonly OptionalPart[] = []): ReadonlyMap<string, Table> {
-  const topics = topicsOf('clickhouse', parts);
-  return new Map(topics.map((topic) => [topic, tableOf(tableModel(topic))]));
+/** The tables that the sink keeps, by topic. */
+export function clickhouseTables(deps: SinkTables = {}): ReadonlyMap<string, Table> {
+  return new Map(modelsOf('clickhouse', deps).map((model) => [model.topic, tableOf(model)]));
 }
 
 const escapes: Readonly<Record<string, string>> = { "'": "\\'", '\\': '\\\\' };

@@ -20,6 +20,8 @@ export const TEMPLATE_PRIORITY = 500;
 export interface IndexNames {
   /** What readers search; also what upserts are written through. */
   readonly alias: string;
+  /** What the names of its indices begin with: the alias, or that of the replay that became live. */
+  readonly base: string;
   /** The composable index template. */
   readonly template: string;
   /** Indices that the template is for. */
@@ -29,11 +31,13 @@ export interface IndexNames {
 }
 
 /** @param prefix `elasticsearch.indexPrefix`. */
-export function namesOf({ spec }: TableModel, prefix: string): IndexNames {
+export function namesOf({ spec, base: given }: TableModel, prefix: string): IndexNames {
   const alias = `${prefix}${spec.table}`;
+  const base = given === undefined ? alias : `${prefix}${given}`;
+  const common = { alias, base, template: base };
   return spec.kind === 'append'
-    ? { alias, template: alias, pattern: `${alias}-*.*.*`, first: `${alias}-older` }
-    : { alias, template: alias, pattern: `${alias}-v*`, first: `${alias}-v1` };
+    ? { ...common, pattern: `${base}-*.*.*`, first: `${base}-older` }
+    : { ...common, pattern: `${base}-v*`, first: `${base}-v1` };
 }
 
 /** What readers do not see of the index behind an alias: the remainders of deleted documents. */
@@ -47,10 +51,10 @@ export function dayOf(time: number): string {
   return new Date(time).toISOString().slice(0, 10).replaceAll('-', '.');
 }
 
-/** The day that an index of the alias is for, ms since the epoch; undefined for other names. */
-export function dayOfIndex(index: string, alias: string): number | undefined {
-  const [, year, month, day] = /^-(\d{4})\.(\d{2})\.(\d{2})$/.exec(index.slice(alias.length)) ?? [];
-  if (!index.startsWith(alias) || year === undefined) return undefined;
+/** The day that an index of a base is for, ms since the epoch; undefined for other names. */
+export function dayOfIndex(index: string, base: string): number | undefined {
+  const [, year, month, day] = /^-(\d{4})\.(\d{2})\.(\d{2})$/.exec(index.slice(base.length)) ?? [];
+  if (!index.startsWith(base) || year === undefined) return undefined;
   return Date.parse(`${year}-${month}-${day}T00:00:00Z`);
 }
 
@@ -68,5 +72,5 @@ export function indexFor(
 ): string | undefined {
   if (time > now + FUTURE_DAYS * DAY_MS) return undefined;
   if (time < now - (retentionDays + GRACE_DAYS) * DAY_MS) return names.first;
-  return `${names.alias}-${dayOf(time)}`;
+  return `${names.base}-${dayOf(time)}`;
 }

@@ -75,7 +75,7 @@ export async function expireDays(
   });
   const expired = Object.entries(found ?? {})
     .filter(([index, { mappings }]) => {
-      const day = dayOfIndex(index, names.alias);
+      const day = dayOfIndex(index, names.base);
       const meta = mappings?._meta;
       const ours = meta?.['owner'] === 'reachflow' && meta['topic'] === model.topic;
       return ours && day !== undefined && day + DAY_MS <= before;
@@ -119,7 +119,7 @@ export async function growDays(
     filter_path: ['indices.*.primaries.docs.count', 'indices.*.primaries.store.size_in_bytes'],
   });
   const days = Object.entries(indices ?? {}).filter(
-    ([index]) => dayOfIndex(index, names.alias) !== undefined,
+    ([index]) => dayOfIndex(index, names.base) !== undefined,
   );
   const needed = days.map(([, { primaries }]) =>
     shardsFor(

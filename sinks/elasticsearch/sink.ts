@@ -9,11 +9,10 @@ import type {
   SinkRecord,
 } from '../../runtime/delivery/sink.ts';
 import { errorMessage, type ReachflowError } from '../../runtime/errors.ts';
-import { topicsOf } from '../../schemas/topics.ts';
 import { chunk } from '../chunk.ts';
-import type { SinkDeps } from '../deps.ts';
+import { modelsOf, type SinkDeps } from '../deps.ts';
 import { writeEncoded } from '../encode.ts';
-import { type TableModel, tableModel } from '../fields.ts';
+import type { TableModel } from '../fields.ts';
 import { type GroupResult, writeIsolating } from '../isolate.ts';
 import { invalidRecord } from '../record.ts';
 import {
@@ -225,7 +224,7 @@ class ElasticsearchSink implements Sink {
 export function createElasticsearchSink(
   config: ElasticsearchConfig,
   deps: SinkDeps,
-  models: readonly TableModel[] = topicsOf('elasticsearch', deps.parts).map(tableModel),
+  models: readonly TableModel[] = modelsOf('elasticsearch', deps),
 ): Sink {
   return new ElasticsearchSink(config, deps, models);
 }

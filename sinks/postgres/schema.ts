@@ -10,6 +10,11 @@ export const LIVE_CHECK = 'live_is_complete';
 
 export const POSITIONS = 'reachflow_positions';
 
+/** Under which name the sink keeps its positions. @param suffix of a replay; none for the live sink. */
+export function positionsOwner(suffix = ''): string {
+  return `postgres${suffix}`;
+}
+
 export interface Column {
   readonly name: string;
   /** As `format_type` prints it. */

@@ -12,16 +12,15 @@ import {
   type SinkRecord,
 } from '../../runtime/delivery/sink.ts';
 import { ReachflowError } from '../../runtime/errors.ts';
-import { topicsOf } from '../../schemas/topics.ts';
-import type { SinkDeps } from '../deps.ts';
-import { type TableModel, tableModel } from '../fields.ts';
+import { modelsOf, type SinkDeps } from '../deps.ts';
+import type { TableModel } from '../fields.ts';
 import { invalidRecord } from '../record.ts';
 import { ensureTables } from './catalog.ts';
 import { classifyOpen, classifyWrite, isOfStore, unavailable } from './classify.ts';
 import type { PostgresConfig } from './config.ts';
 import { findCulprits } from './culprits.ts';
 import { type EncodedRows, type Faults, TopicEncoder } from './encode.ts';
-import { tableOf } from './schema.ts';
+import { positionsOwner, tableOf } from './schema.ts';
 import { type PositionStatements, positionStatements, writeStatements } from './statements.ts';
 
 const NAME = 'postgres';
@@ -57,6 +56,8 @@ class PostgresSink implements Sink {
   readonly #models: readonly TableModel[];
   readonly #writers: ReadonlyMap<string, TopicWriter>;
   readonly #positions: PositionStatements;
+  /** Whose positions: those of a replay are beside the live ones. */
+  readonly #owner: string;
   readonly #statement: { readonly maxRows: number; readonly maxBytes: number };
 
   constructor(config: PostgresConfig, deps: SinkDeps, models: readonly TableModel[]) {
@@ -67,6 +68,7 @@ class PostgresSink implements Sink {
     this.#models = models;
     this.#statement = { maxRows: config.batchSize, maxBytes: MAX_STATEMENT_BYTES };
     this.#positions = positionStatements(config.schema);
+    this.#owner = positionsOwner(deps.shadow?.suffix);
     this.#writers = new Map(
       models.map((model, i) => {
         const { rows, rowsAndMove } = writeStatements(model, config.schema);
@@ -96,7 +98,7 @@ class PostgresSink implements Sink {
       const { rows } = await this.#use((client) =>
         client.query<{ epoch: string; next_offset: string | null; topic_id: string | null }>(
           claim,
-          [NAME, topic, partition, topicId ?? null],
+          [this.#owner, topic, partition, topicId ?? null],
         ),
       );
       const [row] = rows;
@@ -148,7 +150,7 @@ class PostgresSink implements Sink {
     batch: SinkBatch,
   ): Promise<boolean> {
     const [only] = statements;
-    const move = batch.range === undefined ? undefined : moveOf(batch, batch.range);
+    const move = batch.range === undefined ? undefined : moveOf(this.#owner, batch, batch.range);
     if (only === undefined) return move === undefined || this.#move(client, move);
     if (statements.length > 1) return this.#commitAll(client, writer, statements, move);
     if (move === undefined) {
@@ -255,8 +257,12 @@ function rejectedOrHeld(faults: Faults, record: SinkRecord): RecordResult {
 }
 
 /** The parameters of the position's statements. */
-function moveOf({ topic, partition }: SinkBatch, { epoch, start, end }: OffsetRange): unknown[] {
-  return [NAME, topic, partition, epoch, start, end];
+function moveOf(
+  owner: string,
+  { topic, partition }: SinkBatch,
+  { epoch, start, end }: OffsetRange,
+): unknown[] {
+  return [owner, topic, partition, epoch, start, end];
 }
 
 function fenced({ topic, partition, range }: SinkBatch): ReachflowError {
@@ -277,7 +283,7 @@ function fenced({ topic, partition, range }: SinkBatch): ReachflowError {
 export function createPostgresSink(
   config: PostgresConfig,
   deps: SinkDeps,
-  models: readonly TableModel[] = topicsOf(NAME, deps.parts).map(tableModel),
+  models: readonly TableModel[] = modelsOf(NAME, deps),
 ): Sink {
   return new PostgresSink(config, deps, models);
 }
