@@ -43,7 +43,6 @@ const commands: readonly (() => Command)[] = [
   enrichmentCommand,
   modelCommand,
   tenantCommand,
-  enrichmentCommand,
   verifyCommand,
   archiveCommand,
   traceCommand,

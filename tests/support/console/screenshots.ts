@@ -1,14 +1,14 @@
 /**
- * Takes the pictures of `docs/guides/console.md` from a console that runs with data: `node scripts/console-screenshots.ts [url] [range]`.
+ * Takes the pictures of `docs/guides/console.md` from a console that runs with data: `node tests/support/console/screenshots.ts [url] [range]`.
  * Run it beside `npm run demo`, once that has played for a few minutes.
  */
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import { findChromium } from '../tests/support/chromium.ts';
+import { findChromium } from '../chromium.ts';
 
 const url = process.argv[2] ?? 'http://127.0.0.1:8088';
 const range = process.argv[3] ?? '15m';
-const directory = join(import.meta.dirname, '..', 'docs', 'guides', 'console');
+const directory = join(import.meta.dirname, '..', '..', '..', 'docs', 'guides', 'console');
 /** How long figures take until rates are known, ms. */
 const SETTLE_MS = 12_000;
 const VIEWS = { dashboards: 820, pipelines: 700, letters: 640 } as const;
