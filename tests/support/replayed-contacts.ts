@@ -15,9 +15,12 @@ import { kafkaFixture } from './kafka.ts';
 const ROOT = new URL('../..', import.meta.url).pathname;
 const TOPIC = 'cdc.public.contacts';
 const PARTITIONS = 2;
-/** What a checkout needs to run; the modules are those that are installed. */
-const FOLDERS = ['bin', 'cli', 'compose', 'connectors', 'demo', 'docs', 'pipelines', 'prove'];
-const MORE = ['replay', 'runtime', 'schemas', 'sinks', 'subscriptions', 'benchmarks'];
+/** What the package has in it is what a checkout needs to run; the modules are those that are installed. */
+function packaged(): string[] {
+  const text = readFileSync(join(ROOT, 'package.json'), 'utf8');
+  const { files } = JSON.parse(text) as { readonly files: readonly string[] };
+  return files.filter((file) => !file.startsWith('!'));
+}
 
 /** Contacts as Debezium would send them, and `reachflow` as its users run it, with code of today or with a bug in it. */
 export class ReplayedContacts {
@@ -60,11 +63,9 @@ export class ReplayedContacts {
   /** Topics, and a checkout whose contacts have wrong names. */
   async open(): Promise<void> {
     const { client, codec } = this.kafka;
-    for (const folder of [...FOLDERS, ...MORE]) {
-      cpSync(join(ROOT, folder), join(this.buggy, folder), { recursive: true });
+    for (const file of [...packaged(), 'package.json']) {
+      cpSync(join(ROOT, file), join(this.buggy, file), { recursive: true });
     }
-    cpSync(join(ROOT, 'package.json'), join(this.buggy, 'package.json'));
-    cpSync(join(ROOT, 'tsconfig.json'), join(this.buggy, 'tsconfig.json'));
     symlinkSync(join(ROOT, 'node_modules'), join(this.buggy, 'node_modules'));
     const file = join(this.buggy, 'pipelines', 'contacts', 'steps', 'validate.ts');
     const text = readFileSync(file, 'utf8');

@@ -21,6 +21,7 @@ import {
 } from '../../schemas/topics.ts';
 import { clickhouseConfigSchema } from '../../sinks/clickhouse/config.ts';
 import { createClickhouseSink } from '../../sinks/clickhouse/sink.ts';
+import { testStack } from '../integration/stack.ts';
 import { DashboardLoad } from '../support/dashboards/load.ts';
 import {
   enrichmentRates,
@@ -35,7 +36,6 @@ import { eventually, kafkaFixture, testLogger } from '../support/kafka.ts';
 import { untilProcessed } from '../support/processed.ts';
 import { ReachflowProcess } from '../support/reachflow-process.ts';
 import { randomFor } from '../support/trial/random.ts';
-import { testStack } from './stack.ts';
 
 const HOUR = 3_600_000;
 /** A whole hour, some hours ago. */

@@ -5,9 +5,9 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { signHmac } from '../../connectors/webhook/schemes/hmac.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
+import { testStack } from '../integration/stack.ts';
 import { decodedTopic, eventually, kafkaFixture } from '../support/kafka.ts';
 import { ReachflowProcess, type WorkerReport } from '../support/reachflow-process.ts';
-import { testStack } from './stack.ts';
 
 const SECRET = 'correct-horse-battery-staple';
 const ONLY = ['--only', 'webhook,events'];

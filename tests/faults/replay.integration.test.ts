@@ -3,9 +3,9 @@ import { Client } from '@elastic/elasticsearch';
 import pg from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TableDiff } from '../../replay/diff.ts';
+import { testStack } from '../integration/stack.ts';
 import { eventually } from '../support/kafka.ts';
 import { nameOf, ReplayedContacts } from '../support/replayed-contacts.ts';
-import { testStack } from './stack.ts';
 
 const COUNT = Number(process.env['REACHFLOW_TEST_REPLAY_RECORDS'] ?? 20_000);
 
