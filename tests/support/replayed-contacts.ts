@@ -168,6 +168,25 @@ export class ReplayedContacts {
     }
   }
 
+  /** The same, killed once it says that it has done a step of a swap. @throws Error when it ended before. */
+  async replayKilledAt(step: string, ...args: readonly string[]): Promise<void> {
+    const bin = join(ROOT, 'bin', 'reachflow.js');
+    const child = spawn(process.execPath, [bin, 'replay', ...args], {
+      env: this.env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    this.#children.add(child);
+    let said = '';
+    child.stderr?.on('data', (data: Buffer) => {
+      said += String(data);
+      if (said.includes(`  ${step}\n`)) child.kill('SIGKILL');
+    });
+    await once(child, 'exit');
+    this.#children.delete(child);
+    if (child.signalCode !== 'SIGKILL')
+      throw new Error(`it ended before it could be killed at ${step}: ${said.slice(-2_000)}`);
+  }
+
   /** Leaves no process of its own behind. */
   async close(): Promise<void> {
     for (const child of this.#children) child.kill('SIGKILL');
