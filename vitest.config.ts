@@ -15,8 +15,8 @@ const onEngines = {
 };
 
 /**
- * `unit` needs no server. `faults` are integration tests that mostly wait, for sessions that end and engines that come
- * back: a project of their own, which `npm test` runs beside the others.
+ * `unit` needs no server. `faults` are integration tests that kill workers and engines, and count: a project of their own,
+ * with engines of its own.
  */
 export default defineConfig({
   test: {

@@ -1,7 +1,8 @@
 /**
  * `npm test [-- <filter or Vitest option>…]`: unit tests first, without servers, then integration tests on real
- * engines and, beside them, fault tests, which mostly wait; then one summary. With `unit` or `integration` as the first
- * argument, only these (fault tests are integration tests, too). The reports in JSON stay in `.reachflow/test/`.
+ * engines, fault tests last; then one summary. With `unit` or `integration` as the first argument, only these (fault tests
+ * are integration tests, too). One project at a time: on two cores, engines that are killed beside the tests of others
+ * come back so late that both fail. The reports in JSON stay in `.reachflow/test/`.
  */
 import { spawn } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
@@ -17,8 +18,11 @@ import {
 } from './vitest-counts.ts';
 
 const root = join(import.meta.dirname, '..');
-/** What begins when all before it has ended; those of a step run at the same time. */
-const steps: readonly (readonly TestProject[])[] = [['unit'], ['integration', 'faults']];
+/** What the first argument may name. */
+const parts: Readonly<Record<string, readonly TestProject[]>> = {
+  unit: ['unit'],
+  integration: ['integration', 'faults'],
+};
 
 function runVitest(project: TestProject, args: readonly string[]): Promise<number> {
   const child = spawn(
@@ -51,10 +55,10 @@ async function counted(project: TestProject): Promise<{ counts: Counts; line: st
   return { counts, line: `${project}: ${countsText(counts)} in ${seconds} s` };
 }
 
-const [first, ...rest] = process.argv.slice(2);
-const only = steps.find(([project]) => project === first);
-const args = only === undefined ? process.argv.slice(2) : rest;
-const selected = only === undefined ? steps : [only];
+const [first = '', ...rest] = process.argv.slice(2);
+const part = Object.hasOwn(parts, first) ? parts[first] : undefined;
+const args = part === undefined ? process.argv.slice(2) : rest;
+const selected = part ?? testProjects;
 
 for (const project of testProjects) {
   mkdirSync(dirname(reportOf(root, project)), { recursive: true });
@@ -62,11 +66,10 @@ for (const project of testProjects) {
 }
 let total: Counts = { passed: 0, failed: 0, skipped: 0 };
 const summary: string[] = [];
-for (const step of selected) {
-  for (const { counts, line } of await Promise.all(step.map(counted))) {
-    total = addCounts(total, counts);
-    summary.push(line);
-  }
+for (const project of selected) {
+  const { counts, line } = await counted(project);
+  total = addCounts(total, counts);
+  summary.push(line);
 }
 process.stdout.write(`\n${summary.join('\n')}\n${countsText(total)}\n`);
 if (total.failed > 0) process.exitCode = 1;

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { defaultCacheDir } from '../../compose/config.ts';
-import { resetStack } from '../../compose/stack.ts';
+import { downStack, resetStack } from '../../compose/stack.ts';
 
 const MAIN = new URL('../../cli/main.ts', import.meta.url).pathname;
 const TIMEOUT_MS = 600_000;
@@ -39,10 +39,19 @@ async function reachflow(args: readonly string[]): Promise<{ code: unknown; outp
 
 describe('reachflow prove', { timeout: TIMEOUT_MS }, () => {
   let dir: string;
+  let failed = false;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'reachflow-prove-'));
   });
+  afterEach(({ task }) => {
+    failed ||= task.result?.state === 'fail';
+  });
   afterAll(async () => {
+    if (failed) {
+      await downStack(dir);
+      process.stderr.write(`logs of engines and workers: ${dir}\n`);
+      return;
+    }
     await resetStack(dir);
     await rm(dir, { recursive: true, force: true });
   }, 120_000);
