@@ -1,12 +1,8 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { z } from 'zod';
 import { heapFlags } from '../../cli/workers/memory.ts';
 import { startLocalProvider } from '../../pipelines/enrichment/providers/local/server.ts';
+import { phasesOf, samplesOfRuns } from '../harness/phases.ts';
 import type { Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
 
@@ -24,30 +20,14 @@ const phaseSchema = z.object({
 
 /** The provider is in this process: what it costs is not the worker's. */
 async function measured({ records }: ScenarioOptions, run: number): Promise<Sample[]> {
-  const dir = await mkdtemp(join(tmpdir(), 'reachflow-enrichment-'));
   const provider = await startLocalProvider();
   try {
-    const args = [
-      ...heapFlags(512),
-      WORKER,
-      '--url',
-      provider.url,
-      '--contacts',
-      String(records),
-      '--dir',
-      dir,
-    ];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: TIMEOUT_MS });
-    return stdout
-      .trim()
-      .split('\n')
-      .map((line) => {
-        const { phase, ...figures } = phaseSchema.parse(JSON.parse(line));
-        return { contestant: phase, run, figures };
-      });
+    const args = ['--url', provider.url, '--contacts', String(records)];
+    const command = [...heapFlags(512), WORKER];
+    const phases = await phasesOf({ command, args, timeoutMs: TIMEOUT_MS }, phaseSchema);
+    return phases.map(({ phase, ...figures }) => ({ contestant: phase, run, figures }));
   } finally {
     await provider.close();
-    await rm(dir, { recursive: true, force: true });
   }
 }
 
@@ -59,9 +39,7 @@ export const enrichment: Scenario = {
   peers: false,
   defaults: { records: 20_000, warmUp: 0, runs: 1 },
   async run(_environment, _contestants, options) {
-    const samples: Sample[] = [];
-    for (let run = 1; run <= options.runs; run += 1)
-      samples.push(...(await measured(options, run)));
+    const samples = await samplesOfRuns(options, measured);
     const columns = [
       { figure: 'perCpuSecond', title: 'contacts per CPU-s', digits: 0 },
       { figure: 'perSecond', title: 'contacts/s', digits: 0 },

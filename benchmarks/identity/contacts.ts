@@ -1,10 +1,6 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { z } from 'zod';
+import { phasesOf, samplesOfRuns } from '../harness/phases.ts';
 import type { Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
 
@@ -22,20 +18,13 @@ const phaseSchema = z.object({
 });
 
 async function measured({ keys }: ScenarioOptions, run: number): Promise<Sample[]> {
-  const dir = await mkdtemp(join(tmpdir(), 'reachflow-contacts-'));
-  try {
-    const args = [WORKER, '--known', keys.join(','), '--dir', dir];
-    const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: TIMEOUT_MS });
-    return stdout
-      .trim()
-      .split('\n')
-      .map((line) => {
-        const { phase, known, ...figures } = phaseSchema.parse(JSON.parse(line));
-        return { contestant: `${phase}, ${known.toLocaleString('en')} known`, run, figures };
-      });
-  } finally {
-    await rm(dir, { recursive: true, force: true });
-  }
+  const worker = { command: [WORKER], args: ['--known', keys.join(',')], timeoutMs: TIMEOUT_MS };
+  const phases = await phasesOf(worker, phaseSchema);
+  return phases.map(({ phase, known, ...figures }) => ({
+    contestant: `${phase}, ${known.toLocaleString('en')} known`,
+    run,
+    figures,
+  }));
 }
 
 /** What a contact costs, by how many are known. */
@@ -45,9 +34,7 @@ export const contacts: Scenario = {
   peers: false,
   defaults: { records: 0, warmUp: 0, runs: 1 },
   async run(_environment, _contestants, options) {
-    const samples: Sample[] = [];
-    for (let run = 1; run <= options.runs; run += 1)
-      samples.push(...(await measured(options, run)));
+    const samples = await samplesOfRuns(options, measured);
     const columns = [
       { figure: 'perCpuSecond', title: 'contacts per CPU-s', digits: 0 },
       { figure: 'residentMiB', title: 'resident MiB', digits: 0 },

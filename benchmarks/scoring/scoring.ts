@@ -1,10 +1,6 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { z } from 'zod';
+import { phasesOf, samplesOfRuns } from '../harness/phases.ts';
 import type { Sample } from '../harness/report.ts';
 import type { Scenario, ScenarioOptions } from '../harness/scenario.ts';
 
@@ -21,18 +17,10 @@ const phaseSchema = z.object({
 
 async function measured({ keys }: ScenarioOptions, run: number): Promise<Sample[]> {
   const samples: Sample[] = [];
-  for (const known of keys) {
-    const dir = await mkdtemp(join(tmpdir(), 'reachflow-scoring-'));
-    try {
-      const args = [WORKER, '--known', String(known), '--dir', dir];
-      const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: TIMEOUT_MS });
-      for (const line of stdout.trim().split('\n')) {
-        const { phase, known: of, ...figures } = phaseSchema.parse(JSON.parse(line));
-        samples.push({ contestant: `${phase}, ${of.toLocaleString('en')} known`, run, figures });
-      }
-    } finally {
-      await rm(dir, { recursive: true, force: true });
-    }
+  for (const number of keys) {
+    const worker = { command: [WORKER], args: ['--known', String(number)], timeoutMs: TIMEOUT_MS };
+    for (const { phase, known, ...figures } of await phasesOf(worker, phaseSchema))
+      samples.push({ contestant: `${phase}, ${known.toLocaleString('en')} known`, run, figures });
   }
   return samples;
 }
@@ -44,9 +32,7 @@ export const scoring: Scenario = {
   peers: false,
   defaults: { records: 0, warmUp: 0, runs: 1 },
   async run(_environment, _contestants, options) {
-    const samples: Sample[] = [];
-    for (let run = 1; run <= options.runs; run += 1)
-      samples.push(...(await measured(options, run)));
+    const samples = await samplesOfRuns(options, measured);
     const columns = [
       { figure: 'perCpuSecond', title: 'scores per CPU-s', digits: 0 },
       { figure: 'residentMiB', title: 'resident MiB', digits: 0 },

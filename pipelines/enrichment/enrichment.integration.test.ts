@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ensureTopics } from '../../runtime/kafka/admin.ts';
 import { createPublisher, type OwnedPublisher } from '../../runtime/kafka/batching-publisher.ts';
 import type { KafkaClient } from '../../runtime/kafka/client.ts';
+import { contact } from '../../runtime/testing/samples.ts';
 import { planTopics } from '../../runtime/topic-plan.ts';
 import type { TopicCodec } from '../../schemas/codec.ts';
 import type { Contact, ContactEnriched, EnrichmentCompleted } from '../../schemas/types.ts';
@@ -40,25 +41,17 @@ afterAll(async () => {
   await provider?.close();
 }, TIMEOUT);
 
-function contact(n: number, changes: Partial<Contact> = {}): Contact {
+function contactOf(n: number, changes: Partial<Contact> = {}): Contact {
   const domain = `company${n % DOMAINS}.example`;
-  return {
+  return contact({
     id: String(n),
     tenant_id: `tenant-${n % 3}`,
     full_name: `Person ${n}`,
     email: `person${n}@${domain}`,
-    phone: null,
-    company_id: null,
-    company: null,
-    company_domain: null,
-    industry: null,
-    tags: [],
-    score: null,
     created_at: 0,
     updated_at: 0,
-    version: 1n,
     ...changes,
-  };
+  });
 }
 
 async function publish(contacts: readonly Contact[]): Promise<void> {
@@ -140,7 +133,7 @@ function counted(events: readonly EnrichmentCompleted[]): Map<string, number> {
 }
 
 describe('on a real broker', () => {
-  const all = Array.from({ length: CONTACTS }, (_, n) => contact(n));
+  const all = Array.from({ length: CONTACTS }, (_, n) => contactOf(n));
 
   it('enriches each contact once, by a slow provider and workers that are killed', {
     timeout: TIMEOUT,
@@ -178,8 +171,13 @@ describe('on a real broker', () => {
     for (const value of await decodedTopic(client, codec, 'enrichment.requested'))
       await publisher.publish('enrichment.requested', { key: value.contact_id, value });
     await startWorker();
-    const marker = contact(CONTACTS, { email: 'marker@marker.example' });
-    const markers = [marker, contact(CONTACTS + 1), contact(CONTACTS + 2), contact(CONTACTS + 3)];
+    const marker = contactOf(CONTACTS, { email: 'marker@marker.example' });
+    const markers = [
+      marker,
+      contactOf(CONTACTS + 1),
+      contactOf(CONTACTS + 2),
+      contactOf(CONTACTS + 3),
+    ];
     await publish(markers);
     await untilEnriched(
       'those behind them',
@@ -198,7 +196,7 @@ describe('on a real broker', () => {
     provider.behave('company', { status: 503 });
     provider.behave('person', { garbage: 'results' });
     const ids = ['1001', '1002', '1003'];
-    await publish(ids.map((id) => contact(Number(id), { email: `p${id}@down${id}.example` })));
+    await publish(ids.map((id) => contactOf(Number(id), { email: `p${id}@down${id}.example` })));
     await untilEnriched('contacts without', ids);
     const newest = async () => {
       const last = new Map((await enriched()).map((record) => [record.id, record]));

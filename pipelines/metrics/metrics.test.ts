@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { VERSION_HEADER } from '../../runtime/delivery/decode.ts';
 import { CRASH_POINTS } from '../../runtime/testing/memory-log.ts';
+import { contact } from '../../runtime/testing/samples.ts';
 import { TopologyTestDriver } from '../../runtime/testing/topology-test-driver.ts';
 import type {
   Contact,
@@ -37,23 +38,8 @@ function rows<T extends { tenant_id: string; window_start: number; version: bigi
   return [...newest].sort(([a], [b]) => a.localeCompare(b)).map(([, row]) => row);
 }
 
-function contact(id: string, version: bigint, tenant = 't'): Contact {
-  return {
-    id,
-    tenant_id: tenant,
-    full_name: 'Ada',
-    email: 'ada@example.com',
-    phone: null,
-    company_id: null,
-    company: null,
-    company_domain: null,
-    industry: null,
-    tags: [],
-    score: null,
-    created_at: 0,
-    updated_at: 0,
-    version,
-  };
+function contactOf(id: string, version: bigint, tenant_id = 't'): Contact {
+  return contact({ id, version, tenant_id, created_at: 0, updated_at: 0 });
 }
 
 const pipeContact = (value: Contact, timestamp: number) =>
@@ -62,20 +48,20 @@ const pipeContact = (value: Contact, timestamp: number) =>
 describe('contact_velocity', () => {
   it('counts what was created, updated and deleted, each version once', async () => {
     await open();
-    await pipeContact(contact('1', 1n), NOW);
-    await pipeContact(contact('1', 2n), NOW + 1);
-    await pipeContact(contact('1', 2n), NOW + 2);
+    await pipeContact(contactOf('1', 1n), NOW);
+    await pipeContact(contactOf('1', 2n), NOW + 1);
+    await pipeContact(contactOf('1', 2n), NOW + 2);
     await driver.crash();
-    await pipeContact(contact('1', 1n), NOW + 3);
-    await pipeContact(contact('2', 1n, 'u'), NOW + 4);
-    await pipeContact(contact('3', 1n), NOW + MINUTE);
+    await pipeContact(contactOf('1', 1n), NOW + 3);
+    await pipeContact(contactOf('2', 1n, 'u'), NOW + 4);
+    await pipeContact(contactOf('3', 1n), NOW + MINUTE);
     const headers = { [VERSION_HEADER]: '3' };
     for (let i = 0; i < 2; i += 1) {
       await driver.pipeTombstone('contact.golden', '1', { timestamp: NOW + MINUTE + 1, headers });
     }
-    await pipeContact(contact('1', 4n), NOW + MINUTE + 2);
+    await pipeContact(contactOf('1', 4n), NOW + MINUTE + 2);
     // Of the first minute, late.
-    await pipeContact(contact('4', 1n), NOW + 5);
+    await pipeContact(contactOf('4', 1n), NOW + 5);
     const counts = { window_end: NOW + MINUTE, version: 3n };
     expect(rows(driver.readValues('metric.contact.velocity'))).toEqual([
       {
@@ -232,7 +218,7 @@ describe('a process that is killed', () => {
     crash?.(driver);
     for (let i = 0; i < 5; i += 1) {
       await webhook(String(i % 4), NOW + i * MINUTE, i === 2 ? { payload: '{' } : {});
-      await pipeContact(contact('1', BigInt(i + 1)), NOW + i * MINUTE);
+      await pipeContact(contactOf('1', BigInt(i + 1)), NOW + i * MINUTE);
       const call = event({ duration_ms: 10 * i }, NOW + (i % 2) * MINUTE);
       await pipeEvent({ ...call, event_id: String(i) });
       await driver.pipe('enrichment.completed', 'c', enriched('found', NOW + i));
